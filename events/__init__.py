@@ -1,0 +1,1 @@
+"""What happened, as frozen models; each `type` is written once, here."""

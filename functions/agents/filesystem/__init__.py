@@ -1,0 +1,1 @@
+"""filesystem: reading, writing and searching the files a user owns."""

@@ -1,0 +1,1 @@
+"""The always-on loops that make up for everything that was lost."""

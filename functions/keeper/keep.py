@@ -1,0 +1,102 @@
+"""The one always-on function: wakes agents and makes up for whatever was lost. One is active, others stand by."""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+
+from shared.errors import Unavailable
+from shared.function import service
+from shared.ports.bus import Bus, WakeUp
+from shared.ports.signals import Signals
+from shared.ports.upkeep import Upkeep
+
+logger = logging.getLogger("sutazai.keeper")
+
+MOST_WANTED = 32
+# Live workers beat once a second: after an outage of the record they get the time to say so before any is buried.
+GRACE_S = 3.0
+REMIND_AFTER_S = 2.0
+
+
+@service()
+async def keep(*, upkeep: Upkeep, bus: Bus, signals: Signals) -> None:
+    """Runs until cancelled; when the record cannot be reached it starts over."""
+    while True:
+        try:
+            async with upkeep.active():
+                logger.info("this keeper is active")
+                await _Keeper(upkeep, bus, signals).run()
+        except Unavailable as exc:
+            logger.warning("%s", exc)
+            await asyncio.sleep(0.5)
+
+
+class _Keeper:
+    def __init__(self, upkeep: Upkeep, bus: Bus, signals: Signals) -> None:
+        self._upkeep = upkeep
+        self._bus = bus
+        self._signals = signals
+        self._wanted: Counter[str] = Counter()
+        self._noted = asyncio.Event()
+        self._woken_at: dict[str, float] = {}
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._wake())
+            group.create_task(_every(1.0, self._remind))
+            group.create_task(_every(0.25, self._make_due))
+            group.create_task(_every(0.5, self._reap, after_s=GRACE_S))
+            group.create_task(_every(1.0, self._upkeep.expire))
+            group.create_task(_every(0.1, self._number))
+            group.create_task(_every(1.0, self._upkeep.seal))
+            group.create_task(_every(3600.0, self._upkeep.trim, after_s=60.0))
+
+    def _note(self, agents: Sequence[str]) -> None:
+        if agents:
+            self._wanted.update(agents)
+            self._noted.set()
+
+    async def _wake(self) -> None:
+        """One wake-up an agent and batch: what is accepted while the bus takes one batch makes up the next."""
+
+        def hear(payload: str | None) -> None:
+            if payload:
+                agent, _, count = payload.rpartition(" ")
+                self._wanted[agent] += int(count)
+                self._noted.set()
+
+        async with self._signals.listening("accepted", hear):
+            while True:
+                await self._noted.wait()
+                self._noted.clear()
+                wanted, self._wanted = self._wanted, Counter()
+                now = time.monotonic()
+                self._woken_at.update(dict.fromkeys(wanted, now))
+                await self._bus.wake([WakeUp(agent, min(count, MOST_WANTED)) for agent, count in wanted.items()])
+
+    async def _remind(self) -> None:
+        """Wakes again where tasks still wait: the last wake-up may have been lost."""
+        late = time.monotonic() - REMIND_AFTER_S
+        for wake_up in await self._upkeep.claimable():
+            if self._woken_at.get(wake_up.agent, 0.0) < late:
+                self._wanted[wake_up.agent] = wake_up.wanted
+                self._noted.set()
+
+    async def _make_due(self) -> None:
+        self._note(await self._upkeep.make_due())
+
+    async def _reap(self) -> None:
+        self._note(await self._upkeep.reap())
+
+    async def _number(self) -> None:
+        if await self._upkeep.number():
+            await self._bus.relay()
+
+
+async def _every(seconds: float, work: Callable[[], Awaitable[object]], *, after_s: float = 0.0) -> None:
+    await asyncio.sleep(after_s)
+    while True:
+        await work()
+        await asyncio.sleep(seconds)

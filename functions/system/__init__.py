@@ -1,0 +1,1 @@
+"""Health, info, and the description of the API itself."""

@@ -1,0 +1,1 @@
+"""/api/v1/tasks: what was asked of agents and what came of it."""

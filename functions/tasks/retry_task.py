@@ -1,0 +1,45 @@
+"""POST /api/v1/tasks/{task_id}/retry: the same task once more, as a new one."""
+
+import hashlib
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from shared.errors import Conflict, NotFound
+from shared.function import Call, Caller, Payload, Reply, http
+from shared.ports.tasks import TERMINAL, NewTask, Status, Tasks
+
+
+class RetryTask(Payload):
+    task_id: UUID
+
+
+class Retried(BaseModel):
+    task_id: UUID
+    agent_id: str
+    status: Status
+    retry_of: UUID
+
+
+@http("POST", "/api/v1/tasks/{task_id}/retry", scope="tasks:write", keyed=False)
+async def retry_task(request: RetryTask, *, caller: Caller, call: Call, tasks: Tasks) -> Reply[Retried]:
+    """The same task once more, as a new one that names the old; 409 while the old one has not ended."""
+    old = await tasks.get(caller.user_id, request.task_id)
+    if old is None:
+        raise NotFound(f"no task {request.task_id!s}")
+    if old.status not in TERMINAL:
+        raise Conflict(f"the task is still {old.status}", status=old.status)
+    key = call.idempotency_key
+    new = NewTask(
+        user_id=caller.user_id,
+        agent=old.agent_id,
+        tool=old.task,
+        parameters=old.parameters,  # type: ignore[arg-type]
+        priority=old.priority,
+        max_attempts=old.max_attempts,
+        retry_of=old.task_id,
+        key=f"{key} retry" if key else None,
+        digest=hashlib.sha256(old.task_id.bytes).digest() if key else None,
+    )
+    [task_id] = await tasks.accept([new])
+    return Reply(data=Retried(task_id=task_id, agent_id=old.agent_id, status="queued", retry_of=old.task_id), status=202)

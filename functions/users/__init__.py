@@ -1,0 +1,1 @@
+"""/api/v1/users: profiles, and their administration."""

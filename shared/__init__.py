@@ -1,0 +1,1 @@
+"""The declaration, its server, the ports and their adapters."""

@@ -1,0 +1,64 @@
+"""CloudEvents over HTTP, both modes, behind one module: another library or version is then one change."""
+
+from collections.abc import Mapping
+from urllib.parse import unquote
+from uuid import UUID, uuid4
+
+from pydantic import ValidationError
+
+from events.base import Envelope, Event
+from shared.errors import Invalid
+from shared.strict_json import Json, dump, parse
+
+STRUCTURED = "application/cloudevents+json"
+
+
+def decode(headers: Mapping[bytes, bytes], body: bytes) -> Envelope:
+    """Raises Invalid for what is no single CloudEvent with a JSON object as its data."""
+    content_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    if content_type == STRUCTURED.encode():
+        attributes = parse(body)
+        if not isinstance(attributes, dict):
+            raise Invalid("a CloudEvent is a JSON object")
+    elif b"ce-specversion" in headers:
+        attributes = _from_headers(headers)
+        attributes["data"] = _data(content_type, body)
+    else:
+        raise Invalid(f"this is no CloudEvent: neither {STRUCTURED} nor a ce-specversion header")
+    if attributes.get("data") is None:
+        attributes.pop("data", None)
+    try:
+        return Envelope.model_validate(attributes)
+    except ValidationError as exc:
+        places = ", ".join(".".join(map(str, error["loc"])) for error in exc.errors())
+        raise Invalid(f"attributes missing or wrong: {places}") from None
+
+
+def _from_headers(headers: Mapping[bytes, bytes]) -> dict[str, Json]:
+    try:
+        return {
+            name[3:].decode("ascii"): unquote(value.decode("ascii"), errors="strict")
+            for name, value in headers.items()
+            if name.startswith(b"ce-")
+        }
+    except UnicodeDecodeError:
+        raise Invalid("an attribute is not percent-encoded UTF-8") from None
+
+
+def _data(content_type: bytes, body: bytes) -> Json:
+    if not body:
+        return None
+    if content_type != b"application/json" and not content_type.endswith(b"+json"):
+        raise Invalid(f"data is {content_type.decode('latin-1')!r}, not JSON")
+    return parse(body)
+
+
+def envelope(event: Event, *, source: str, subject: str, agent: str | None = None, user_id: UUID | None = None) -> Envelope:
+    data = event.model_dump(mode="json")
+    return Envelope(id=str(uuid4()), source=source, type=event.type, subject=subject, agent=agent, userid=user_id, data=data)
+
+
+def encode(event: Envelope) -> bytes:
+    """The structured mode, as `application/cloudevents+json`."""
+    attributes: Json = event.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return dump(attributes)

@@ -1,0 +1,79 @@
+"""Settings, read once from the environment when a process starts."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from shared.errors import ConfigurationError
+
+
+def _secret(environ: Mapping[str, str], name: str) -> str | None:
+    """The value of NAME, or the content of the file that NAME_FILE names."""
+    if path := environ.get(f"{name}_FILE"):
+        return Path(path).read_text().strip()
+    return environ.get(name) or None
+
+
+def _number(environ: Mapping[str, str], name: str, default: int, *, least: int = 0) -> int:
+    text = environ.get(name, "")
+    try:
+        number = int(text) if text else default
+    except ValueError:
+        raise ConfigurationError(f"{name} is not a whole number: {text!r}") from None
+    if number < least:
+        raise ConfigurationError(f"{name} is below {least}: {number!r}")
+    return number
+
+
+def _peers(text: str) -> frozenset[tuple[str, int]]:
+    pairs = (item.strip().rpartition(":") for item in text.split(",") if item.strip())
+    return frozenset((host.strip("[]"), int(port)) for host, _, port in pairs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a process is told by its environment. URLs hold credentials, hence no repr."""
+
+    home: Path
+    postgres_url: str = field(repr=False, default="")
+    redis_url: str = field(repr=False, default="")
+    keys_dir: Path
+    files_dir: Path
+    files_quota_bytes: int = 1 << 30
+    issuer: str = "https://sutazai.local"
+    default_tier: str = "enterprise"
+    egress_allow: frozenset[tuple[str, int]] = frozenset()
+    max_queued_per_user: int = 100_000
+    max_queued_per_agent: int = 500_000
+    database_connections: int = 10
+    worker_slot: str | None = None
+    worker_tasks: int = 32
+    children: int = 2
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str] = os.environ) -> Self:
+        """Raises ConfigurationError naming the variable that is wrong."""
+        home = Path(environ.get("SUTAZAI_HOME") or ".sutazai").absolute()
+        try:
+            allowed = _peers(environ.get("SUTAZAI_EGRESS_ALLOW", ""))
+        except ValueError:
+            raise ConfigurationError("SUTAZAI_EGRESS_ALLOW is a list of ip:port, separated by commas") from None
+        return cls(
+            home=home,
+            postgres_url=_secret(environ, "SUTAZAI_POSTGRES_URL") or "",
+            redis_url=_secret(environ, "SUTAZAI_REDIS_URL") or "",
+            keys_dir=Path(environ.get("SUTAZAI_KEYS_DIR") or home / "keys"),
+            files_dir=Path(environ.get("SUTAZAI_FILES_DIR") or home / "files"),
+            files_quota_bytes=_number(environ, "SUTAZAI_FILES_QUOTA_BYTES", 1 << 30),
+            issuer=environ.get("SUTAZAI_ISSUER") or "https://sutazai.local",
+            default_tier=environ.get("SUTAZAI_DEFAULT_TIER") or "enterprise",
+            egress_allow=allowed,
+            max_queued_per_user=_number(environ, "SUTAZAI_MAX_QUEUED_PER_USER", 100_000, least=1),
+            max_queued_per_agent=_number(environ, "SUTAZAI_MAX_QUEUED_PER_AGENT", 500_000, least=1),
+            database_connections=_number(environ, "SUTAZAI_DATABASE_CONNECTIONS", 10, least=1),
+            worker_slot=environ.get("SUTAZAI_WORKER_SLOT") or None,
+            worker_tasks=_number(environ, "SUTAZAI_WORKER_TASKS", 32, least=1),
+            children=_number(environ, "SUTAZAI_CHILDREN", 2, least=1),
+        )

@@ -1,0 +1,56 @@
+"""One function that consumes a type of domain event, wherever the event comes from."""
+
+import asyncio
+import logging
+
+from pydantic import ValidationError
+
+from events.base import Envelope
+from shared.errors import SutazaiError, Unavailable
+from shared.function import OnEvent, Spec
+from shared.ports.dead_letters import DeadLetters
+from shared.wiring import Ports
+
+logger = logging.getLogger("sutazai.events")
+
+
+class Consumer:
+    """Keeps the rule of events: only what may pass by itself is tried again, everything else becomes a dead letter."""
+
+    def __init__(self, spec: Spec) -> None:
+        assert isinstance(spec.trigger, OnEvent)
+        self.spec = spec
+        self._event = spec.trigger.event
+        self._ports: dict[str, object] = {}
+        self._dead_letters: DeadLetters | None = None
+
+    @property
+    def type(self) -> str:
+        return self._event.type
+
+    @property
+    def name(self) -> str:
+        return self.spec.deployed
+
+    async def open(self, ports: Ports) -> None:
+        self._ports = await ports.of(self.spec)
+        self._ports.update({name: None for name, port in self.spec.ports.items() if port is Envelope})
+        self._dead_letters = await ports.open(DeadLetters)
+
+    async def handle(self, envelope: Envelope) -> None:
+        """Returns once the event is done with, for good or ill. Raises Unavailable when it should come again."""
+        assert self._dead_letters is not None
+        try:
+            event = self._event.model_validate(envelope.data)
+            given = {name: envelope if value is None else value for name, value in self._ports.items()}
+            async with asyncio.timeout(self.spec.timeout_s):
+                await self.spec.handler(event, **given)
+        except Unavailable:
+            raise
+        except TimeoutError as exc:
+            raise Unavailable(f"{self.name} took too long") from exc
+        except (ValidationError, SutazaiError) as exc:
+            await self._dead_letters.refuse(self.name, envelope, reason="refused", error=str(exc))
+        except Exception as exc:
+            logger.exception("%s could not handle event %s", self.name, envelope.id)
+            await self._dead_letters.refuse(self.name, envelope, reason="failed", error=type(exc).__name__)

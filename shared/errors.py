@@ -1,0 +1,76 @@
+"""One tree of errors; each class says its code, its status and whether a task that met it is tried again."""
+
+from typing import ClassVar
+
+Details = dict[str, object]
+
+
+class SutazaiError(Exception):
+    """Base of all; `message` and `details` are shown to the caller, so neither may hold a secret."""
+
+    code: ClassVar[str] = "INTERNAL_ERROR"
+    status: ClassVar[int] = 500
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, **details: object) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details: Details = details
+
+
+class Invalid(SutazaiError):
+    code, status = "VALIDATION_ERROR", 400
+
+
+class Unauthorized(SutazaiError):
+    code, status = "UNAUTHORIZED", 401
+
+
+class Forbidden(SutazaiError):
+    code, status = "FORBIDDEN", 403
+
+
+class NotFound(SutazaiError):
+    code, status = "NOT_FOUND", 404
+
+
+class MethodNotAllowed(SutazaiError):
+    code, status = "METHOD_NOT_ALLOWED", 405
+
+
+class Conflict(SutazaiError):
+    code, status = "CONFLICT", 409
+
+
+class TooLarge(SutazaiError):
+    code, status = "PAYLOAD_TOO_LARGE", 413
+
+
+class IdempotencyMismatch(SutazaiError):
+    code, status = "IDEMPOTENCY_MISMATCH", 422
+
+
+class RateLimited(SutazaiError):
+    """`details` carry limit, remaining, reset_at and retry_after (seconds)."""
+
+    code, status = "RATE_LIMIT_EXCEEDED", 429
+
+
+class Unavailable(SutazaiError):
+    """Something we depend on cannot be reached now; the only error for which a task or an event is retried."""
+
+    code, status, retryable = "SERVICE_UNAVAILABLE", 503, True
+
+
+class TimedOut(SutazaiError):
+    code, status = "TIMEOUT", 504
+
+
+class ToolError(SutazaiError):
+    """A tool could not do what was asked; the message tells a model what to do differently."""
+
+    code, status = "TOOL_ERROR", 400
+
+
+class ConfigurationError(Exception):
+    """The platform refuses to start; never shown to a caller."""

@@ -1,0 +1,88 @@
+"""Who asks and what they may do: roles to scopes, denied by default."""
+
+from shared.errors import Forbidden, Unauthorized
+from shared.function import Caller
+from shared.ports.sessions import Sessions
+from shared.ports.tokens import Tokens
+
+_OWN = frozenset({"users:me", "sessions:own"})
+_READ = frozenset(
+    {
+        "agents:read",
+        "analytics:read",
+        "chat:read",
+        "documents:read",
+        "graph:read",
+        "notifications:read",
+        "schedules:read",
+        "tasks:read",
+        "vectors:read",
+        "webhooks:read",
+        "workflows:read",
+    }
+)
+_WRITE = frozenset(
+    {
+        "agents:execute",
+        "api_keys:own",
+        "chat:write",
+        "documents:write",
+        "notifications:write",
+        "schedules:write",
+        "tasks:write",
+        "vectors:write",
+        "webhooks:write",
+        "workflows:write",
+    }
+)
+_OPERATE = frozenset(
+    {
+        "agents:operate",
+        "dead_letters:read",
+        "dead_letters:write",
+        "mcp_servers:read",
+        "mcp_servers:write",
+        "schedules:all",
+    }
+)
+_AUDIT = frozenset({"audit:read"})
+_ADMINISTER = frozenset({"users:admin"})
+
+USER = _OWN | _READ | _WRITE
+SCOPES: dict[str, frozenset[str]] = {
+    "user": USER,
+    "operator": USER | _OPERATE,
+    "auditor": _OWN | _READ | _AUDIT,
+    "admin": USER | _OPERATE | _AUDIT | _ADMINISTER,
+}
+
+
+def scopes_of(roles: frozenset[str]) -> frozenset[str]:
+    """A role that is not in the table gives nothing."""
+    return frozenset().union(*(SCOPES.get(role, frozenset()) for role in roles))
+
+
+async def authenticate(authorization: str | None, *, tokens: Tokens, sessions: Sessions) -> Caller:
+    """The caller behind an Authorization header. Roles are those of now, not those in the token.
+
+    Raises Unauthorized.
+    """
+    scheme, _, token = (authorization or "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthorized("a bearer token is needed", reason="token_missing")
+    claims = tokens.verify(token)
+    session = await sessions.check(claims.session_id)
+    if session is None or session.user_id != claims.user_id:
+        raise Unauthorized("the session has ended", reason="session_ended")
+    return Caller(
+        user_id=session.user_id,
+        session_id=session.session_id,
+        roles=session.roles,
+        scopes=scopes_of(session.roles),
+    )
+
+
+def authorize(caller: Caller, scope: str) -> None:
+    """Raises Forbidden unless one of the caller's roles gives the scope."""
+    if scope not in caller.scopes:
+        raise Forbidden(f"this needs the scope {scope!r}", scope=scope)

@@ -1,0 +1,167 @@
+"""`make up`: the whole platform on one machine."""
+
+import asyncio
+import os
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from shared.config import Settings
+from shared.errors import ConfigurationError
+from shared.local.admin import ensure_admin
+from shared.local.lock import HomeInUse, PortTaken, ended_by_signals, locked, pick_port, stop_holder, write_json
+from shared.local.postgres import postgres_service, postgres_url
+from shared.local.supervisor import Service, ServiceFailed, Supervisor
+from shared.local.valkey import valkey_service, valkey_url
+from shared.ports.passwords import Passwords
+from shared.ports.users import Users
+from shared.stores.postgres.database import connect
+from shared.stores.postgres.migrate import migrate
+from shared.stores.postgres.queue_sql import LEAVE_ALL
+from shared.wiring import Ports
+
+API_PORT = 10008
+
+
+def main() -> int:
+    """Runs until Ctrl-C, SIGTERM or `make down`. Returns the exit status."""
+    home = Settings.read().home
+    try:
+        asyncio.run(_run(home))
+    except (ConfigurationError, HomeInUse, PortTaken, ServiceFailed) as exc:
+        print(f"sutazai: {exc}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def down() -> int:
+    home = Settings.read().home
+    try:
+        stopped = asyncio.run(stop_holder(home))
+    except HomeInUse as exc:
+        print(f"sutazai: {exc}", file=sys.stderr)
+        return 1
+    _say("stopped" if stopped else "nothing was running")
+    return 0
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+async def _run(home: Path) -> None:
+    began = time.monotonic()
+    with ended_by_signals():
+        async with locked(home), Supervisor(home, say=_say) as supervisor:
+            (home / "run" / "urls.json").unlink(missing_ok=True)
+            environ = await _stores(home, supervisor)
+            await _prepare(Settings.read(environ), environ)
+            port = await pick_port(home, "api", _asked_port())
+            await _functions(home, supervisor, environ, port)
+            urls = {"api": f"http://127.0.0.1:{port}"}
+            write_json(home / "run" / "urls.json", urls)
+            _say(f"SutazAI is ready after {time.monotonic() - began:.1f} s: {urls['api']}/api/v1/docs (Ctrl-C stops it)")
+            await asyncio.Event().wait()
+    with suppress(FileNotFoundError):
+        (home / "run" / "urls.json").unlink()
+
+
+def _asked_port() -> int:
+    text = os.environ.get("SUTAZAI_API_PORT", str(API_PORT))
+    if not text.isdigit() or int(text) > 65535:
+        raise ConfigurationError(f"SUTAZAI_API_PORT is no port: {text!r}")
+    return int(text)
+
+
+async def _stores(home: Path, supervisor: Supervisor) -> dict[str, str]:
+    """Starts the servers that nobody has named, and returns the environment for those who use them."""
+    environ = {**os.environ, "SUTAZAI_HOME": str(home)}
+    asked = Settings.read()
+    if not asked.postgres_url:
+        await supervisor.start(await postgres_service(home, say=_say))
+        environ["SUTAZAI_POSTGRES_URL_FILE"] = str(_secret_file(home, "postgres.url", postgres_url(home)))
+    if not asked.redis_url:
+        await supervisor.start(await valkey_service(home, say=_say))
+        environ["SUTAZAI_REDIS_URL_FILE"] = str(_secret_file(home, "redis.url", valkey_url(home)))
+    return environ
+
+
+def _secret_file(home: Path, name: str, text: str) -> Path:
+    """Passwords reach processes by files: an environment can be read from outside."""
+    path = home / "keys" / name
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    return path
+
+
+async def _prepare(settings: Settings, environ: Mapping[str, str]) -> None:
+    for name in await migrate(settings.postgres_url):
+        _say(f"applied migration {name}")
+    connection = await connect(settings.postgres_url)
+    try:
+        # Whoever held the state folder before is dead, since the lock is ours: so are its workers.
+        await connection.fetch(LEAVE_ALL, f"{_place()}/%")
+    finally:
+        await connection.close()
+    async with Ports(settings) as ports:
+        email = environ.get("SUTAZAI_ADMIN_EMAIL") or "admin@sutazai.local"
+        users, passwords = await ports.open(Users), await ports.open(Passwords)  # type: ignore[type-abstract]
+        if made := await ensure_admin(users, passwords, email, environ.get("SUTAZAI_ADMIN_PASSWORD")):
+            _say(f"administrator: {made[0]}  password: {made[1]}  (shown this once)")
+
+
+def _place() -> str:
+    """Prefix of this machine's worker slots; state folders on one machine have databases of their own."""
+    return socket.gethostname()
+
+
+async def _functions(home: Path, supervisor: Supervisor, environ: Mapping[str, str], port: int) -> None:
+    gateway = Service(
+        name="gateway",
+        role="gateway",
+        argv=(sys.executable, "-m", "functions", "gateway", "--port", str(port)),
+        ready=lambda: _answers(port),
+        env=environ,
+        stop_timeout_s=15,
+    )
+    workers = [_worker(home, number, environ) for number in range(_worker_count(environ))]
+    async with asyncio.TaskGroup() as group:
+        for service in (gateway, *workers):
+            group.create_task(supervisor.start(service))
+
+
+def _worker_count(environ: Mapping[str, str]) -> int:
+    text = environ.get("SUTAZAI_WORKERS", "")
+    return int(text) if text.isdigit() and int(text) else min(max(os.cpu_count() or 1, 2), 4)
+
+
+def _worker(home: Path, number: int, environ: Mapping[str, str]) -> Service:
+    ready = home / "run" / f"worker-{number}.ready"
+
+    async def is_ready() -> bool:
+        return ready.exists()
+
+    return Service(
+        name=f"worker-{number}",
+        role="worker",
+        argv=(sys.executable, "-m", "functions", "worker", "--ready", str(ready)),
+        ready=is_ready,
+        env={**environ, "SUTAZAI_WORKER_SLOT": f"{_place()}/{number}"},
+        stop_timeout_s=30,
+        before_start=lambda: ready.unlink(missing_ok=True),
+    )
+
+
+async def _answers(port: int) -> bool:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(b"GET /health/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        return (await reader.readline()).split(b" ")[1:2] == [b"200"]
+    finally:
+        writer.close()

@@ -1,0 +1,40 @@
+"""A worker's process: follows the wake-ups of all agents."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import uvloop
+
+from shared.config import Settings
+from shared.function import Spec, Tool
+from shared.local.lock import ended_by_signals
+from shared.ports.bus import Bus, WakeUp
+from shared.wiring import Ports
+from shared.worker import Worker
+
+
+def main(specs: Sequence[Spec], *, ready: Path) -> None:
+    """Works until SIGTERM, then drains. Touches `ready` once it can claim."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    actions = [spec for spec in specs if isinstance(spec.trigger, Tool)]
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_work(actions, ready))
+
+
+async def _work(actions: Sequence[Spec], ready: Path) -> None:
+    with ended_by_signals():
+        async with Ports(Settings.read()) as ports, Worker(actions, ports=ports) as worker:
+            # Set from the start: what was accepted before is waiting.
+            woken = {agent: asyncio.Event() for agent in worker.agents}
+
+            def hear(wake_up: WakeUp) -> None:
+                woken[wake_up.agent].set()
+
+            bus = await ports.open(Bus)  # type: ignore[type-abstract]
+            async with bus.waking(worker.agents, hear), asyncio.TaskGroup() as group:
+                for agent, event in woken.items():
+                    event.set()
+                    group.create_task(worker.follow(agent, event))
+                ready.touch()

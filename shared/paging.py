@@ -1,0 +1,25 @@
+"""Cursors: where a list goes on, opaque to callers."""
+
+import base64
+import binascii
+from datetime import datetime
+from uuid import UUID
+
+from shared.errors import Invalid
+
+
+def cursor_of(at: datetime, row_id: UUID) -> str:
+    return base64.urlsafe_b64encode(f"{at.isoformat()}|{row_id}".encode()).decode().rstrip("=")
+
+
+def cursor_values(cursor: str) -> tuple[datetime, UUID]:
+    """Raises Invalid for what `cursor_of` cannot have made."""
+    try:
+        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
+        at, _, row_id = text.partition("|")
+        moment = datetime.fromisoformat(at)
+        if moment.tzinfo is None:
+            raise ValueError(at)
+        return moment, UUID(row_id)
+    except (ValueError, binascii.Error):
+        raise Invalid("this cursor is none of ours") from None

@@ -1,0 +1,92 @@
+"""One attempt at a task: from parameters to an outcome. The same in the worker's process and in a child."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from pydantic import TypeAdapter, ValidationError
+
+from shared import strict_json
+from shared.endpoints import invalid
+from shared.errors import Invalid, SutazaiError
+from shared.function import MIB, Run, Spec
+from shared.ports.tasks import Outcome, TaskError
+from shared.strict_json import Json
+
+logger = logging.getLogger("sutazai.run")
+
+RESULT_BYTES = 10 * MIB
+
+
+@dataclass
+class RunContext:
+    """Behind the port Run. `latest` is what progress was last reported and not yet written."""
+
+    user_id: UUID
+    execution_id: UUID
+    attempt: int
+    latest: tuple[float, str] | None = field(default=None)
+
+    def key(self, step: str) -> str:
+        return f"{self.execution_id}:{step}"
+
+    def progress(self, percent: float, message: str = "") -> None:
+        self.latest = (percent, message)
+
+
+@cache
+def _results(module: str, result: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(result)
+
+
+async def perform(
+    spec: Spec, parameters: Mapping[str, Json], *, run: Run, ports: Mapping[str, object], timeout_s: float, attempts_left: bool
+) -> Outcome:
+    """Never raises but CancelledError: every other end is an outcome. `timeout_s` bounds an async action only."""
+    try:
+        given = {name: run if port is Run else ports[name] for name, port in spec.ports.items()}
+        arguments = () if spec.payload is None else (spec.payload.model_validate_json(strict_json.dump(dict(parameters))),)
+        async with asyncio.timeout(timeout_s):
+            result = spec.handler(*arguments, **given)
+            if spec.is_async:
+                result = await result
+        return Outcome("succeeded", _json(spec, result))
+    except ValidationError as error:
+        return failed(invalid(error))
+    except TimeoutError:
+        return timed_out(timeout_s)
+    except SutazaiError as error:
+        return failed(error, attempt=run.attempt if attempts_left else None)
+    except Exception:
+        logger.exception("%s failed (execution %s)", spec.module, run.execution_id)
+        return failed(SutazaiError("something went wrong in this tool"))
+
+
+def _json(spec: Spec, result: object) -> Json:
+    value: Json = _results(spec.module, spec.result).dump_python(result, mode="json", by_alias=True, exclude_none=True)
+    try:
+        size = len(strict_json.dump(value))
+        strict_json.check(value, string_bytes=RESULT_BYTES)
+    except (ValueError, Invalid) as exc:
+        raise SutazaiError("the tool's result is not JSON") from exc
+    if size > RESULT_BYTES:
+        raise SutazaiError(f"the tool's result is larger than {RESULT_BYTES} bytes")
+    return value
+
+
+def failed(error: SutazaiError, *, attempt: int | None = None) -> Outcome:
+    """The end of the task, or, where `attempt` counts and the error passes by itself, of this attempt."""
+    retry_in_s = None
+    if error.retryable and attempt is not None:
+        retry_in_s = min(2.0**attempt, 60.0) * random.uniform(0.5, 1.0)  # noqa: S311
+    said = TaskError(code=error.code, message=error.message, retryable=error.retryable)
+    return Outcome("failed", error=said, retry_in_s=retry_in_s)
+
+
+def timed_out(timeout_s: float) -> Outcome:
+    return Outcome("failed", error=TaskError(code="TIMEOUT", message=f"the tool took longer than {timeout_s:g} s"))

@@ -1,0 +1,38 @@
+"""What carries wake-ups to agents and domain events to their consumers."""
+
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from events.base import Envelope
+
+Handle = Callable[[Envelope], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class WakeUp:
+    """Up to `wanted` tasks of an agent can be claimed. It may come twice, late or never: nothing depends on it."""
+
+    agent: str
+    wanted: int
+
+
+class Bus(Protocol):
+    async def wake(self, wake_ups: Sequence[WakeUp]) -> None:
+        """Returns once the transport has taken them all. Raises Unavailable."""
+
+    async def relay(self) -> None:
+        """Carries the record's numbered events that were not carried yet, in order. Only the active keeper calls it.
+
+        Returns once the transport has taken them all. Raises Unavailable.
+        """
+
+    def waking(self, agents: Collection[str], heard: Callable[[WakeUp], None]) -> AbstractAsyncContextManager[None]:
+        """Calls `heard` for each wake-up of these agents."""
+
+    async def consume(self, consumer: str, type: str, handle: Handle) -> None:
+        """Hands each event of a type to `handle`, at least once and in order, until cancelled.
+
+        Unavailable from `handle` brings the event again after a back-off; after the last attempt it is a dead letter.
+        """

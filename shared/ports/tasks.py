@@ -1,0 +1,151 @@
+"""Tasks, seen from two sides: Tasks for those who ask, Queue for those who do the work."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, Protocol
+from uuid import UUID
+
+from pydantic import BaseModel, JsonValue
+
+from shared.strict_json import Json
+
+Status = Literal["queued", "running", "succeeded", "failed", "cancelled", "expired"]
+TERMINAL: frozenset[Status] = frozenset({"succeeded", "failed", "cancelled", "expired"})
+
+
+class TaskError(BaseModel):
+    code: str
+    message: str
+    retryable: bool = False
+
+
+class TaskEvent(BaseModel):
+    """One change of a task's state; `sequence` counts them."""
+
+    type: str
+    sequence: int
+    at: datetime
+
+
+class Task(BaseModel):
+    """One execution of an agent's action. `execution_time` is in ms, of the last attempt."""
+
+    task_id: UUID
+    agent_id: str
+    task: str
+    status: Status
+    priority: int
+    parameters: dict[str, JsonValue]
+    result: JsonValue = None
+    error: TaskError | None = None
+    progress: float = 0.0
+    message: str = ""
+    attempts: int
+    max_attempts: int
+    losses: int
+    retry_of: UUID | None = None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    expires_at: datetime
+    execution_time: float | None
+    events: list[TaskEvent] = []
+
+
+class TaskList(BaseModel):
+    tasks: list[Task]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewTask:
+    user_id: UUID
+    agent: str
+    tool: str
+    parameters: Mapping[str, Json]
+    priority: int = 4
+    timeout_ms: int = 30_000
+    ttl_s: float = 3600
+    max_attempts: int = 3
+    retry_of: UUID | None = None
+    # The key and a digest of the request that it stands for.
+    key: str | None = None
+    digest: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a worker found: the end of a task, or, with `retry_in_s`, only of this attempt."""
+
+    status: Literal["succeeded", "failed"]
+    result: Json = None
+    error: TaskError | None = None
+    retry_in_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """A task in the hands of a worker. An older fence writes nothing."""
+
+    user_id: UUID
+    id: UUID
+    agent: str
+    tool: str
+    parameters: dict[str, Json] = field(repr=False)
+    timeout_ms: int
+    attempt: int
+    max_attempts: int
+    losses: int
+    fence: int
+
+
+class Tasks(Protocol):
+    async def accept(self, tasks: Sequence[NewTask]) -> list[UUID]:
+        """Their ids, in order; once this returns they are safe, all or none. The same key gives the same id.
+
+        Raises IdempotencyMismatch, RateLimited (queues full) and Unavailable.
+        """
+
+    async def get(self, user_id: UUID, task_id: UUID) -> Task | None: ...
+
+    async def list(
+        self, user_id: UUID, *, status: Status | None, agent: str | None, since: datetime | None, limit: int, cursor: str | None
+    ) -> TaskList:
+        """Newest first, without events. Raises Invalid for a cursor that is none of ours."""
+
+    async def wait(self, user_id: UUID, task_id: UUID, timeout_s: float) -> Task | None:
+        """The task once it has ended, or as it is when the time is up."""
+
+    async def cancel(self, user_id: UUID, task_id: UUID) -> Task:
+        """Raises NotFound, and Conflict (`details.status`) when it has already ended."""
+
+    async def cancel_all(self, user_id: UUID) -> int:
+        """Ends everything of a user that has not ended."""
+
+
+class Queue(Protocol):
+    async def join(self, agents: Collection[str], *, slot: str | None, cold_start_ms: float | None = None) -> UUID:
+        """A new worker's id; the predecessor in its slot is declared dead and its tasks are queued again.
+
+        `cold_start_ms`: from the start of its process until now.
+        """
+
+    async def beat(self, worker: UUID, held: Sequence[Claimed]) -> list[UUID] | None:
+        """Stay alive for 3 s more. Returns those of `held` that are no longer ours; None when this worker was declared dead."""
+
+    async def leave(self, worker: UUID) -> None: ...
+
+    async def claim(self, worker: UUID, agent: str, tools: Collection[str], limit: int) -> list[Claimed]:
+        """The most urgent ones, now running under this worker."""
+
+    async def finish(self, task: Claimed, outcome: Outcome) -> bool:
+        """False when the fence has moved on: then nothing was written."""
+
+    async def progress(self, task: Claimed, percent: float, message: str) -> None: ...
+
+    async def attach(self, worker: UUID, new: NewTask) -> Claimed:
+        """A task that runs where its caller waits. It is never run again: without its worker it is failed."""
+
+    async def record(self, new: NewTask, outcome: Outcome, seconds: float) -> UUID:
+        """One terminal row for an attached read, written in batches."""

@@ -1,0 +1,163 @@
+"""Functions become one ASGI app on uvicorn: ports open with it, and close after it has drained."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from shared.asgi import Answer, Disconnected, Receive, Request, Scope, Send, failure, send_answer
+from shared.config import Settings
+from shared.endpoints import Endpoint, EventEndpoint, HttpEndpoint, Opened
+from shared.errors import SutazaiError, TimedOut, Unavailable
+from shared.function import Http, OnEvent, Spec, Tool
+from shared.routing import Routes
+from shared.wiring import Ports
+
+logger = logging.getLogger("sutazai.serve")
+
+
+class App:
+    """Serves the given functions: routes under their paths, events and agents' actions at `/`.
+
+    `beside`: what else lives as long as the app, with the same ports.
+    """
+
+    def __init__(
+        self,
+        specs: Iterable[Spec],
+        *,
+        settings: Settings | None = None,
+        overrides: dict[type, object] | None = None,
+        beside: Iterable[Opened] = (),
+    ) -> None:
+        specs = tuple(specs)
+        self._settings = settings
+        self._overrides = overrides or {}
+        self._opening = asyncio.Lock()
+        self._stack = AsyncExitStack()
+        self._ready = False
+        self._routes: Routes[Endpoint] = Routes()
+        self._opened: list[Opened] = list(beside)
+        for spec in specs:
+            if isinstance(spec.trigger, Http):
+                self._add(spec.trigger.method, spec.trigger.path, HttpEndpoint(spec))
+        if events := [spec for spec in specs if isinstance(spec.trigger, OnEvent)]:
+            self._add("POST", "/", EventEndpoint(events))
+        elif actions := [spec for spec in specs if isinstance(spec.trigger, Tool)]:
+            self._add_agent(tuple(actions))
+
+    def _add(self, method: str, path: str, endpoint: HttpEndpoint | EventEndpoint) -> None:
+        self._routes.add(method, path, endpoint)
+        self._opened.append(endpoint)
+
+    def _add_agent(self, actions: tuple[Spec, ...]) -> None:
+        # An endpoint's process imports none of what runs tasks.
+        from shared.agent import AgentEndpoints
+
+        agent = AgentEndpoints(actions)
+        self._opened.append(agent)
+        self._routes.add("POST", "/", agent.wake_up)
+        for endpoint in agent.attached:
+            self._routes.add("POST", f"/{endpoint.spec.tool.name}", endpoint)
+
+    async def open(self) -> None:
+        """Opens all ports; the first request does it where a host has no lifespan. Raises Unavailable."""
+        async with self._opening:
+            if self._ready:
+                return
+            ports = await self._stack.enter_async_context(Ports(self._settings or Settings.read(), self._overrides))
+            for opened in self._opened:
+                await self._stack.enter_async_context(opened.opened(ports))
+            self._ready = True
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+        self._ready = False
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["App"]:
+        await self.open()
+        try:
+            yield self
+        finally:
+            await self.close()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._serve(Request(scope, receive), send)
+        elif scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        else:
+            await receive()
+            await send({"type": "websocket.close", "code": 4404})
+
+    async def _serve(self, request: Request, send: Send) -> None:
+        try:
+            answer = await self._answer(request)
+        except Disconnected:
+            return
+        await send_answer(send, answer, request.request_id, with_body=request.method != "HEAD")
+
+    async def _answer(self, request: Request) -> Answer:
+        try:
+            if request.path in ("/health/live", "/health/ready"):
+                return self._probe(request.path)
+            request.check_headers()
+            method = "GET" if request.method == "HEAD" else request.method
+            endpoint, path_values = self._routes.match(method, request.path)
+            if not self._ready:
+                await self.open()
+            async with asyncio.timeout(endpoint.timeout_s):
+                return await endpoint.answer(request, path_values)
+        except SutazaiError as error:
+            return failure(request.request_id, error)
+        except TimeoutError:
+            return failure(request.request_id, TimedOut("the function took too long"))
+        except Disconnected:
+            raise
+        except Exception:
+            logger.exception("%s %s failed (request %s)", request.method, request.path, request.request_id)
+            return failure(request.request_id, SutazaiError("something went wrong on our side"))
+
+    def _probe(self, path: str) -> Answer:
+        if path == "/health/ready" and not self._ready:
+            raise Unavailable("starting")
+        return Answer(200, b'{"status":"ok"}', ((b"content-type", b"application/json"),))
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            await self.open()
+        except Exception as exc:
+            logger.exception("start failed")
+            await send({"type": "lifespan.startup.failed", "message": str(exc)})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def run(app: App, *, host: str, port: int, drain_s: int = 30, fd: int | None = None) -> None:
+    """Serve until SIGTERM, then drain. `fd`: a socket that listens already."""
+    import uvicorn
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        fd=fd,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        date_header=False,
+        timeout_graceful_shutdown=drain_s,
+        h11_max_incomplete_event_size=64 * 1024,
+    )
+    uvicorn.Server(config).run()

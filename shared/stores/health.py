@@ -1,0 +1,65 @@
+"""Asks each part how it is."""
+
+import asyncio
+import time
+
+from shared.errors import Unavailable
+from shared.ports.health import HealthReport, ServiceHealth
+from shared.stores.postgres.database import Database
+from shared.stores.redis import Cache
+from shared.version import VERSION
+
+_PATIENCE_S = 1.5
+_FRESH_S = 1.0
+_PARTS = """
+SELECT (SELECT count(*) FROM workers WHERE alive_until > now()) AS workers,
+    EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objid = $1 AND database =
+        (SELECT oid FROM pg_database WHERE datname = current_database())) AS keeper
+"""
+
+
+class ProbedHealth:
+    def __init__(self, *, database: Database, cache: Cache) -> None:
+        self._database = database
+        self._cache = cache
+        self._asking = asyncio.Lock()
+        self._report: HealthReport | None = None
+        self._asked_at = float("-inf")
+
+    async def report(self) -> HealthReport:
+        async with self._asking:
+            if self._report is None or time.monotonic() - self._asked_at > _FRESH_S:
+                services = await self._record()
+                services["redis"] = await self._redis()
+                states = {service.status for service in services.values()}
+                down = services["postgres"].status == "down"
+                status = "down" if down else "degraded" if states != {"ok"} else "ok"
+                self._report = HealthReport(status=status, version=VERSION, services=services)
+                self._asked_at = time.monotonic()
+            return self._report
+
+    async def _record(self) -> dict[str, ServiceHealth]:
+        from shared.stores.postgres.upkeep import KEEPER_LOCK
+
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                row = await self._database.fetchrow(_PARTS, KEEPER_LOCK)
+        except (Unavailable, TimeoutError):
+            return {"postgres": ServiceHealth(status="down", detail="it cannot be reached")}
+        assert row is not None
+        return {
+            "postgres": ServiceHealth(status="ok"),
+            "keeper": ServiceHealth(status="ok")
+            if row["keeper"]
+            else ServiceHealth(status="down", detail="no keeper is active"),
+            # Where agents scale to zero, having no worker is no fault.
+            "workers": ServiceHealth(status="ok", detail=f"{row['workers']} alive"),
+        }
+
+    async def _redis(self) -> ServiceHealth:
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                alive = await self._cache.ping()
+        except TimeoutError:
+            alive = False
+        return ServiceHealth(status="ok") if alive else ServiceHealth(status="down", detail="it does not answer")

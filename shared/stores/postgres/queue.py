@@ -1,0 +1,170 @@
+"""The workers' side of tasks in the record."""
+
+from collections.abc import Collection, Sequence
+from typing import Any, Self
+from uuid import UUID, uuid4
+
+from shared import strict_json
+from shared.batch import Batcher
+from shared.crypto import Codec
+from shared.errors import Unavailable
+from shared.ports.signals import Signals
+from shared.ports.tasks import Claimed, NewTask, Outcome
+from shared.stores.postgres import queue_sql as sql
+from shared.stores.postgres.database import Database
+from shared.strict_json import Json
+
+# A process beats once a second, so it may miss two beats; after that its tasks are free for others.
+ALIVE_S = 3.0
+_Finish = tuple[Claimed, Outcome]
+_Record = tuple[UUID, NewTask, Outcome, float]
+
+
+class PostgresQueue:
+    def __init__(self, *, database: Database, codec: Codec, signals: Signals) -> None:
+        self._database = database
+        self._codec = codec
+        self._signals = signals
+        self._finishing: Batcher[_Finish, bool] = Batcher(self._finish, size=32, parallel=2)
+        self._recording: Batcher[_Record, UUID] = Batcher(self._record, size=32, parallel=2)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._finishing.close()
+        await self._recording.close()
+
+    async def join(self, agents: Collection[str], *, slot: str | None, cold_start_ms: float | None = None) -> UUID:
+        worker = uuid4()
+        async with self._database.transaction() as connection:
+            if slot is not None:
+                await connection.execute(sql.LEAVE_SLOT, slot)
+            await connection.execute(
+                "INSERT INTO workers (id, slot, agents, alive_until, cold_start_ms)"
+                " VALUES ($1, $2, $3, now() + make_interval(secs => $4), $5)",
+                worker,
+                slot,
+                sorted(agents),
+                ALIVE_S,
+                cold_start_ms,
+            )
+        return worker
+
+    async def beat(self, worker: UUID, held: Sequence[Claimed]) -> list[UUID] | None:
+        rows = await self._database.fetch(
+            "WITH alive AS (UPDATE workers SET alive_until = now() + make_interval(secs => $2) WHERE id = $1 RETURNING id)"
+            " SELECT alive.id AS worker, lost.id FROM alive LEFT JOIN LATERAL ("
+            "   SELECT h.id FROM unnest($3::uuid[], $4::uuid[], $5::bigint[]) AS h (user_id, id, fence)"
+            "   LEFT JOIN agent_executions e ON e.user_id = h.user_id AND e.id = h.id AND e.fence = h.fence"
+            "     AND e.status = 'running' WHERE e.id IS NULL) lost ON true",
+            worker,
+            ALIVE_S,
+            [task.user_id for task in held],
+            [task.id for task in held],
+            [task.fence for task in held],
+        )
+        return [row["id"] for row in rows if row["id"]] if rows else None
+
+    async def leave(self, worker: UUID) -> None:
+        await self._database.execute(sql.LEAVE, worker)
+
+    async def claim(self, worker: UUID, agent: str, tools: Collection[str], limit: int) -> list[Claimed]:
+        rows = await self._database.fetch(sql.CLAIM, worker, agent, list(tools), limit)
+        return [self._claimed(row) for row in rows]
+
+    async def finish(self, task: Claimed, outcome: Outcome) -> bool:
+        return await self._finishing.submit((task, outcome))
+
+    async def _finish(self, batch: Sequence[_Finish]) -> list[bool | Exception]:
+        rows = await self._database.fetch(
+            sql.FINISH,
+            [task.user_id for task, _ in batch],
+            [task.id for task, _ in batch],
+            [task.fence for task, _ in batch],
+            ["queued" if outcome.retry_in_s is not None else outcome.status for _, outcome in batch],
+            [self._output(task.id, outcome) for task, outcome in batch],
+            [outcome.error and outcome.error.model_dump() for _, outcome in batch],
+            [outcome.retry_in_s for _, outcome in batch],
+        )
+        written = {row["id"] for row in rows}
+        if written:
+            self._signals.send("ended", ",".join(map(str, written)))
+        return [task.id in written for task, _ in batch]
+
+    async def progress(self, task: Claimed, percent: float, message: str) -> None:
+        await self._database.execute(
+            "INSERT INTO task_progress AS p (user_id, execution_id, percent, message)"
+            " SELECT $1, $2, $3, $4 FROM agent_executions"
+            " WHERE user_id = $1 AND id = $2 AND fence = $5 AND status = 'running'"
+            " ON CONFLICT (user_id, execution_id) DO UPDATE SET percent = $3, message = $4, at = now()",
+            task.user_id,
+            task.id,
+            min(max(percent, 0.0), 100.0),
+            message[:500],
+            task.fence,
+        )
+
+    async def attach(self, worker: UUID, new: NewTask) -> Claimed:
+        task_id = uuid4()
+        row = await self._database.fetchrow(
+            sql.ATTACH,
+            task_id,
+            new.user_id,
+            new.agent,
+            new.tool,
+            self._input(task_id, new),
+            new.priority,
+            new.timeout_ms,
+            new.ttl_s,
+            worker,
+        )
+        if row is None:
+            raise Unavailable("this worker was declared dead")
+        return self._claimed(row)
+
+    async def record(self, new: NewTask, outcome: Outcome, seconds: float) -> UUID:
+        return await self._recording.submit((uuid4(), new, outcome, seconds))
+
+    async def _record(self, batch: Sequence[_Record]) -> list[UUID | Exception]:
+        await self._database.execute(
+            sql.RECORD,
+            [task_id for task_id, *_ in batch],
+            [new.user_id for _, new, *_ in batch],
+            [new.agent for _, new, *_ in batch],
+            [new.tool for _, new, *_ in batch],
+            [self._input(task_id, new) for task_id, new, *_ in batch],
+            [self._output(task_id, outcome) for task_id, _, outcome, _ in batch],
+            [outcome.error and outcome.error.model_dump() for *_, outcome, _ in batch],
+            [outcome.status for *_, outcome, _ in batch],
+            [seconds for *_, seconds in batch],
+        )
+        return [task_id for task_id, *_ in batch]
+
+    def _input(self, task_id: UUID, new: NewTask) -> bytes:
+        return seal_column(self._codec, "input_data", task_id, dict(new.parameters))
+
+    def _output(self, task_id: UUID, outcome: Outcome) -> bytes | None:
+        return None if outcome.status != "succeeded" else seal_column(self._codec, "output_data", task_id, outcome.result)
+
+    def _claimed(self, row: Any) -> Claimed:
+        return Claimed(
+            user_id=row["user_id"],
+            id=row["id"],
+            agent=row["agent_type"],
+            tool=row["task_id"],
+            parameters=open_column(self._codec, "input_data", row["id"], row["input_data"]),
+            timeout_ms=row["timeout_ms"],
+            attempt=row["attempt"],
+            max_attempts=row["max_attempts"],
+            losses=row["losses"],
+            fence=row["fence"],
+        )
+
+
+def seal_column(codec: Codec, column: str, task_id: UUID, value: Json) -> bytes:
+    return codec.seal(strict_json.dump(value), table="agent_executions", column=column, row=str(task_id))
+
+
+def open_column(codec: Codec, column: str, task_id: UUID, sealed: bytes) -> Any:
+    return strict_json.load(codec.open(sealed, table="agent_executions", column=column, row=str(task_id)))

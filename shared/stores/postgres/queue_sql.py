@@ -1,0 +1,190 @@
+"""The statements that move a task from state to state; each is one transaction with the event it causes."""
+
+from events.tasks import TaskCancelled, TaskExpired, TaskFailed, TaskRequeued, TaskStarted, TaskSubmitted, TaskSucceeded
+
+# What every event of a task says; `e` is the changed row.
+_DATA = "jsonb_build_object('task_id', e.id, 'agent', e.agent_type, 'tool', e.task_id)"
+
+
+def _event(type_sql: str, rows: str, *, source: str, data: str = _DATA) -> str:
+    return (
+        "INSERT INTO events (type, source, subject, user_id, agent, sequence, data)"
+        f" SELECT {type_sql}, '/functions/{source}', e.id::text, e.user_id, e.agent_type, e.version, {data} FROM {rows} e"
+    )
+
+
+_TYPE_OF_STATUS = (
+    f"CASE e.status WHEN 'succeeded' THEN '{TaskSucceeded.type}' WHEN 'failed' THEN '{TaskFailed.type}'"
+    f" WHEN 'cancelled' THEN '{TaskCancelled.type}' WHEN 'expired' THEN '{TaskExpired.type}'"
+    f" ELSE '{TaskRequeued.type}' END"
+)
+_WITH_REASON = f"{_DATA} || jsonb_build_object('reason', coalesce(e.error ->> 'code', 'WORKER_LOST'))"
+_AUDIT = (
+    "INSERT INTO audit_log (actor, action, object, outcome)"
+    " SELECT 'user:' || e.user_id, 'task.' || e.status, e.agent_type || '/' || e.task_id || '/' || e.id, 'done'"
+    " FROM {rows} e WHERE e.status NOT IN ('queued', 'running')"
+)
+_CHANGED = "e.user_id, e.id, e.agent_type, e.task_id, e.status, e.version, e.error"
+
+# Own tasks that already wait make a new one wait longer: fairness between users, and it needs no look at others.
+# $1.. arrays: ids, users, agents, tools, inputs, priorities, timeouts, ttls, attempts, retry_of, keys, digests
+ACCEPT = f"""
+WITH given AS (
+    SELECT *, row_number() OVER (PARTITION BY user_id ORDER BY n) AS nth FROM unnest(
+        $1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bytea[], $6::smallint[], $7::int[], $8::float8[],
+        $9::smallint[], $10::uuid[], $11::text[], $12::bytea[]
+    ) WITH ORDINALITY AS t (id, user_id, agent, tool, input, priority, timeout_ms, ttl_s, attempts, retry_of, key, digest, n)
+), depth AS (
+    SELECT u.user_id, (
+        SELECT count(*) FROM (
+            SELECT 1 FROM agent_executions q WHERE q.user_id = u.user_id AND q.status = 'queued' LIMIT 10000
+        ) own
+    ) AS queued FROM (SELECT DISTINCT user_id FROM given) u
+), e AS (
+    INSERT INTO agent_executions (id, user_id, agent_type, task_id, input_data, status, priority, rank, timeout_ms,
+        expires_at, max_attempts, retry_of, idempotency_key, request_hash)
+    SELECT g.id, g.user_id, g.agent, g.tool, g.input, 'queued', g.priority,
+        now() - g.priority * interval '5 minutes' + least(d.queued + g.nth - 1, 10000) * interval '20 milliseconds',
+        g.timeout_ms, now() + make_interval(secs => g.ttl_s), g.attempts, g.retry_of, g.key, g.digest
+    FROM given g JOIN depth d USING (user_id) ORDER BY g.n
+    ON CONFLICT (user_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
+    RETURNING id, user_id, agent_type, task_id, version
+), noted AS ({_event(f"'{TaskSubmitted.type}'", "e", source="execute")})
+SELECT id FROM e
+"""
+
+OF_KEYS = """
+SELECT user_id, idempotency_key, id, request_hash FROM agent_executions
+WHERE (user_id, idempotency_key) IN (SELECT * FROM unnest($1::uuid[], $2::text[]))
+"""
+
+_CLAIMED = """e.user_id, e.id, e.agent_type, e.task_id, e.input_data, e.timeout_ms, e.attempt, e.max_attempts,
+    e.losses, e.fence"""
+
+# $1 worker, $2 agent, $3 tools, $4 limit. A worker that was declared dead claims nothing.
+CLAIM = f"""
+WITH picked AS MATERIALIZED (
+    SELECT user_id, id FROM agent_executions
+    WHERE agent_type = $2 AND status = 'queued' AND rank IS NOT NULL AND task_id = ANY($3) AND expires_at > now()
+      AND EXISTS (SELECT FROM workers WHERE workers.id = $1)
+    ORDER BY rank LIMIT $4 FOR UPDATE SKIP LOCKED
+), e AS (
+    UPDATE agent_executions e
+    SET status = 'running', worker_id = $1, fence = e.fence + 1, attempt = e.attempt + 1, version = e.version + 1,
+        started_at = now(), due_at = NULL
+    FROM picked p WHERE e.user_id = p.user_id AND e.id = p.id
+    RETURNING {_CLAIMED}, e.rank, e.version
+), noted AS ({_event(f"'{TaskStarted.type}'", "e", source="claim", data=f"{_DATA} || jsonb_build_object('attempt', e.attempt)")})
+SELECT {_CLAIMED} FROM e ORDER BY e.rank
+"""
+
+# $1.. arrays: users, ids, fences, statuses, outputs, errors, seconds until the next attempt (NULL: none)
+FINISH = f"""
+WITH given AS (
+    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::bytea[], $6::jsonb[], $7::float8[])
+        AS t (user_id, id, fence, status, output, error, retry_in_s)
+), e AS (
+    UPDATE agent_executions e
+    SET status = g.status, output_data = g.output, error = g.error, version = e.version + 1,
+        finished_at = CASE WHEN g.retry_in_s IS NULL THEN now() END,
+        due_at = now() + make_interval(secs => g.retry_in_s), rank = NULL,
+        worker_id = CASE WHEN g.retry_in_s IS NULL THEN e.worker_id END
+    FROM given g
+    WHERE e.user_id = g.user_id AND e.id = g.id AND e.status = 'running' AND e.fence = g.fence
+    RETURNING {_CHANGED}
+), noted AS ({_event(_TYPE_OF_STATUS, "e", source="finish", data=_WITH_REASON)}
+), audited AS ({_AUDIT.format(rows="e")})
+SELECT id FROM e
+"""
+
+# $1 users, $2 ids, $3 worker
+ATTACH = f"""
+WITH e AS (
+    INSERT INTO agent_executions AS e (id, user_id, agent_type, task_id, input_data, status, attached, priority, timeout_ms,
+        expires_at, attempt, max_attempts, fence, worker_id, started_at)
+    SELECT $1, $2, $3, $4, $5, 'running', true, $6, $7, now() + make_interval(secs => $8), 1, 1, 1, workers.id, now()
+    FROM workers WHERE workers.id = $9
+    RETURNING {_CLAIMED}, e.version
+), noted AS ({_event(f"'{TaskStarted.type}'", "e", source="attach", data=f"{_DATA} || jsonb_build_object('attempt', e.attempt)")})
+SELECT {_CLAIMED} FROM e
+"""
+
+# $1.. arrays: ids, users, agents, tools, inputs, outputs, errors, statuses, seconds
+RECORD = f"""
+WITH e AS (
+    INSERT INTO agent_executions (id, user_id, agent_type, task_id, input_data, output_data, error, status, attached,
+        priority, timeout_ms, expires_at, attempt, max_attempts, created_at, started_at, finished_at)
+    SELECT id, user_id, agent, tool, input, output, error, status, true, 4, 30000, now(), 1, 1,
+        now() - make_interval(secs => seconds), now() - make_interval(secs => seconds), now()
+    FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bytea[], $6::bytea[], $7::jsonb[], $8::text[], $9::float8[])
+        AS t (id, user_id, agent, tool, input, output, error, status, seconds)
+    RETURNING id, user_id, agent_type, task_id, status, version, error
+), noted AS ({_event(_TYPE_OF_STATUS, "e", source="record", data=_WITH_REASON)}
+), audited AS ({_AUDIT.format(rows="e")})
+SELECT id FROM e
+"""
+
+CANCEL = f"""
+WITH e AS (
+    UPDATE agent_executions e SET status = 'cancelled', finished_at = now(), rank = NULL, due_at = NULL, version = e.version + 1
+    WHERE user_id = $1 AND ($2::uuid IS NULL OR id = $2) AND status IN ('queued', 'running')
+    RETURNING {_CHANGED}
+), noted AS ({_event(_TYPE_OF_STATUS, "e", source="cancel")}
+), audited AS ({_AUDIT.format(rows="e")})
+SELECT id FROM e
+"""
+
+# Workers that are gone; their tasks run again at their old rank, alone, and the attempt is given back.
+_TAKE_BACK = f"""
+, lost AS (
+    SELECT e.user_id, e.id, CASE
+        WHEN e.attached THEN 'failed' WHEN e.losses >= 4 THEN 'failed' WHEN e.expires_at <= now() THEN 'expired'
+        ELSE 'queued' END AS status
+    FROM agent_executions e JOIN gone ON e.worker_id = gone.id WHERE e.status = 'running' FOR UPDATE OF e
+), e AS (
+    UPDATE agent_executions e
+    SET status = lost.status, version = e.version + 1, losses = e.losses + 1, worker_id = NULL,
+        attempt = CASE WHEN lost.status = 'queued' THEN e.attempt - 1 ELSE e.attempt END,
+        finished_at = CASE WHEN lost.status <> 'queued' THEN now() END,
+        error = CASE lost.status WHEN 'failed' THEN jsonb_build_object('code',
+            CASE WHEN e.attached THEN 'CALLER_LOST' ELSE 'WORKER_LOST' END, 'message',
+            CASE WHEN e.attached THEN 'caller lost' ELSE 'its workers died 5 times' END, 'retryable', true) END
+    FROM lost WHERE e.user_id = lost.user_id AND e.id = lost.id
+    RETURNING {_CHANGED}
+), noted AS ({_event(_TYPE_OF_STATUS, "e", source="reap", data=_WITH_REASON)}
+), audited AS ({_AUDIT.format(rows="e")})
+"""
+
+REAP = f"WITH gone AS (DELETE FROM workers WHERE alive_until < now() RETURNING id) {_TAKE_BACK} SELECT DISTINCT agent_type FROM e"
+# Claims that slipped in while their worker was being declared dead.
+REAP_ORPHANS = (
+    "WITH gone AS (SELECT DISTINCT worker_id AS id FROM agent_executions r WHERE status = 'running'"
+    f" AND NOT EXISTS (SELECT FROM workers w WHERE w.id = r.worker_id)) {_TAKE_BACK} SELECT DISTINCT agent_type FROM e"
+)
+LEAVE = f"WITH gone AS (DELETE FROM workers WHERE id = $1 RETURNING id) {_TAKE_BACK} SELECT DISTINCT agent_type FROM e"
+LEAVE_SLOT = f"WITH gone AS (DELETE FROM workers WHERE slot = $1 RETURNING id) {_TAKE_BACK} SELECT DISTINCT agent_type FROM e"
+LEAVE_ALL = f"WITH gone AS (DELETE FROM workers WHERE slot LIKE $1 RETURNING id) {_TAKE_BACK} SELECT DISTINCT agent_type FROM e"
+
+EXPIRE = f"""
+WITH e AS (
+    UPDATE agent_executions e SET status = 'expired', finished_at = now(), rank = NULL, due_at = NULL, version = e.version + 1
+    WHERE (e.user_id, e.id) IN (
+        SELECT user_id, id FROM agent_executions WHERE status = 'queued' AND expires_at <= now() LIMIT 500 FOR UPDATE SKIP LOCKED
+    ) AND e.status = 'queued'
+    RETURNING {_CHANGED}
+), noted AS ({_event(_TYPE_OF_STATUS, "e", source="expire")}
+), audited AS ({_AUDIT.format(rows="e")})
+SELECT id FROM e
+"""
+
+MAKE_DUE = """
+WITH e AS (
+    UPDATE agent_executions e SET rank = now() - e.priority * interval '5 minutes', due_at = NULL
+    WHERE (e.user_id, e.id) IN (
+        SELECT user_id, id FROM agent_executions
+        WHERE status = 'queued' AND rank IS NULL AND due_at <= now() ORDER BY due_at LIMIT 500 FOR UPDATE SKIP LOCKED
+    ) AND e.status = 'queued' AND e.rank IS NULL
+    RETURNING e.agent_type
+)
+SELECT DISTINCT agent_type FROM e
+"""

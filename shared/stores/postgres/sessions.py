@@ -1,0 +1,168 @@
+"""Sessions and refresh tokens as rows; each act with its audit line and events in one transaction."""
+
+from hashlib import sha256
+from uuid import UUID, uuid4
+
+import asyncpg
+
+from events.users import SessionRevoked
+from shared.errors import Unauthorized
+from shared.function import Call
+from shared.ports.sessions import Active, Session
+from shared.stores.postgres.database import Connection, Database
+from shared.stores.postgres.outbox import record_act, record_event
+
+# The longest a login lasts, and the longest it may lie unused.
+SESSION_DAYS = 30
+IDLE_DAYS = 7
+# For so long a client whose answer was lost may ask again.
+REPEAT_S = 10
+
+_START = """
+WITH u AS (UPDATE users SET last_login_at = now() WHERE id = $1 AND is_active RETURNING id, roles),
+s AS (INSERT INTO sessions (id, user_id, token_hash, address, user_agent, expires_at)
+      SELECT $2, id, $3, $4, $5, now() + make_interval(days => $6) FROM u RETURNING id, user_id, expires_at)
+SELECT s.*, u.roles FROM s, u"""
+
+_USE = """
+UPDATE refresh_tokens t SET used_at = clock_timestamp(), used_by = $2 FROM live_sessions s
+WHERE t.token_hash = $1 AND t.used_at IS NULL AND t.issued_at > now() - make_interval(days => $3)
+  AND s.id = t.session_id
+RETURNING s.*"""
+
+_TOUCH = "UPDATE sessions SET token_hash = $2, last_used_at = now() WHERE id = $1"
+
+_WHY_NOT = """
+SELECT s.id, s.user_id, s.expires_at, u.roles, t.used_at IS NOT NULL AS used,
+       s.id IN (SELECT id FROM live_sessions) AS live,
+       t.used_by = $2 AND t.used_at > clock_timestamp() - make_interval(secs => $4)
+       AND next.token_hash IS NOT NULL AND next.used_at IS NULL AS repeatable
+FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id JOIN users u ON u.id = s.user_id
+LEFT JOIN refresh_tokens next ON next.token_hash = $3
+WHERE t.token_hash = $1"""
+
+# The one session, or all but that one.
+_END = """
+UPDATE sessions SET revoked_at = now()
+WHERE user_id = $1 AND (id <> $2) = $3 AND revoked_at IS NULL AND expires_at > now() RETURNING id"""
+
+_LIST = """
+SELECT id, created_at, last_used_at, expires_at, address, user_agent, id = $2 AS current FROM sessions
+WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > now() ORDER BY last_used_at DESC, id LIMIT 200"""
+
+
+class PostgresSessions:
+    def __init__(self, *, database: Database) -> None:
+        self._database = database
+
+    async def check(self, session_id: UUID) -> Active | None:
+        row = await self._database.fetchrow("SELECT * FROM live_sessions WHERE id = $1", session_id)
+        return _active(row) if row else None
+
+    async def start(self, user_id: UUID, refresh_token: str, *, call: Call) -> Active:
+        session_id, hashed = uuid4(), _hash(refresh_token)
+        place = (_short(call.address), _short(call.user_agent))
+        async with self._database.transaction() as connection:
+            row = await connection.fetchrow(_START, user_id, session_id, hashed, *place, SESSION_DAYS)
+            if row is not None:
+                await _issue(connection, hashed, session_id)
+            await _record(connection, user_id, "auth.login", f"session:{session_id}", row is not None)
+        if row is None:
+            raise Unauthorized("the account is disabled", reason="account_disabled")
+        return _active(row)
+
+    async def rotate(self, refresh_token: str, successor: str, *, call: Call) -> Active:
+        old, new, client = _hash(refresh_token), _hash(successor), _client(call)
+        refusal = None
+        async with self._database.transaction() as connection:
+            row = await connection.fetchrow(_USE, old, client, IDLE_DAYS)
+            if row is not None:
+                await _issue(connection, new, row["id"])
+                await connection.execute(_TOUCH, row["id"], new)
+            else:
+                row = await connection.fetchrow(_WHY_NOT, old, client, new, REPEAT_S)
+                refusal = _refusal(row)
+            user_id, on = (row["user_id"], f"session:{row['id']}") if row else (None, "session:unknown")
+            await _record(connection, user_id, "auth.refresh", on, refusal is None)
+            if row is not None and refusal is not None and refusal.details["reason"] == "token_reused":
+                await revoke(connection, row["user_id"], row["id"], source="/functions/refresh")
+        if refusal is not None or row is None:
+            raise refusal or _invalid()
+        return _active(row)
+
+    async def of(self, user_id: UUID, *, current: UUID) -> tuple[Session, ...]:
+        rows = await self._database.fetch(_LIST, user_id, current)
+        return tuple(Session.model_validate(dict(row)) for row in rows)
+
+    async def end(self, user_id: UUID, session_id: UUID, *, action: str) -> bool:
+        async with self._database.transaction() as connection:
+            source = f"/functions/{action.rpartition('.')[2]}"
+            ended = await revoke(connection, user_id, session_id, source=source)
+            await _record(connection, user_id, action, f"session:{session_id}", bool(ended))
+        return bool(ended)
+
+    async def end_others(self, user_id: UUID, *, keep: UUID) -> list[UUID]:
+        async with self._database.transaction() as connection:
+            source = "/functions/end_other_sessions"
+            ended = await revoke(connection, user_id, keep, others=True, source=source)
+            await _record(connection, user_id, "auth.end_other_sessions", f"user:{user_id}", True)
+        return ended
+
+
+async def revoke(
+    connection: Connection, user_id: UUID, session_id: UUID, *, source: str, others: bool = False
+) -> list[UUID]:
+    """Ends one live session, or all the user's `others`, and says so in events."""
+    rows = await connection.fetch(_END, user_id, session_id, others)
+    for row in rows:
+        event = SessionRevoked(user_id=user_id, session_id=row["id"])
+        await record_event(connection, event, source=source, subject=str(row["id"]), user_id=user_id)
+    return [row["id"] for row in rows]
+
+
+async def _record(connection: Connection, actor: UUID | None, action: str, on: str, done: bool) -> None:
+    await record_act(connection, actor=actor, action=action, on=on, outcome="done" if done else "refused")
+
+
+async def _issue(connection: Connection, hashed: bytes, session_id: UUID) -> None:
+    await connection.execute(
+        "INSERT INTO refresh_tokens (token_hash, session_id) VALUES ($1, $2)", hashed, session_id
+    )
+
+
+def _refusal(row: asyncpg.Record | None) -> Unauthorized | None:
+    """Why a token that could not be used is refused; None for a client that repeats itself."""
+    if row is None:
+        return _invalid()
+    if not row["live"]:
+        return Unauthorized("the session has ended", reason="session_ended")
+    if not row["used"]:
+        return Unauthorized("the refresh token has lain unused for too long", reason="token_expired")
+    if row["repeatable"]:
+        return None
+    return Unauthorized("the refresh token was used before, so its session is ended", reason="token_reused")
+
+
+def _invalid() -> Unauthorized:
+    return Unauthorized("the refresh token is not valid", reason="token_invalid")
+
+
+def _active(row: asyncpg.Record) -> Active:
+    return Active(
+        session_id=row["id"],
+        user_id=row["user_id"],
+        roles=frozenset(row["roles"]),
+        expires_at=row["expires_at"],
+    )
+
+
+def _hash(token: str) -> bytes:
+    return sha256(token.encode()).digest()
+
+
+def _client(call: Call) -> bytes:
+    return sha256(f"{call.user_agent}\0{call.address}".encode(errors="replace")).digest()
+
+
+def _short(text: str) -> str:
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)[:300]

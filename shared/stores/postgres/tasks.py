@@ -1,0 +1,225 @@
+"""The askers' side of tasks in the record."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Self
+from uuid import UUID, uuid4
+
+from shared.batch import Batcher
+from shared.config import Settings
+from shared.crypto import Codec
+from shared.errors import Conflict, IdempotencyMismatch, NotFound, RateLimited
+from shared.paging import cursor_of, cursor_values
+from shared.ports.signals import Signals
+from shared.ports.tasks import TERMINAL, NewTask, Status, Task, TaskError, TaskEvent, TaskList
+from shared.stores.postgres import queue_sql as sql
+from shared.stores.postgres.database import Database
+from shared.stores.postgres.queue import open_column, seal_column
+
+_POLL_S = 1.0
+_COLUMNS = """e.id, e.agent_type, e.task_id, e.status, e.priority, e.input_data, e.output_data, e.error, e.attempt,
+    e.max_attempts, e.losses, e.retry_of, e.created_at, e.started_at, e.finished_at, e.expires_at,
+    p.percent, p.message"""
+_ROWS = (
+    f"SELECT {_COLUMNS} FROM agent_executions e"
+    " LEFT JOIN task_progress p ON p.user_id = e.user_id AND p.execution_id = e.id"
+)
+
+
+class PostgresTasks:
+    def __init__(self, *, database: Database, codec: Codec, signals: Signals, settings: Settings) -> None:
+        self._database = database
+        self._codec = codec
+        self._signals = signals
+        self._settings = settings
+        self._depths = _Depths(database)
+        self._accepting: Batcher[Sequence[NewTask], list[UUID]] = Batcher(self._accept, size=16, parallel=2)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._accepting.close()
+
+    async def accept(self, tasks: Sequence[NewTask]) -> list[UUID]:
+        return await self._accepting.submit(tasks)
+
+    async def _accept(self, requests: Sequence[Sequence[NewTask]]) -> list[list[UUID] | Exception]:
+        refused = [await self._refusal(request) for request in requests]
+        rows = [(uuid4(), new) for request, no in zip(requests, refused, strict=True) if no is None for new in request]
+        ids = await self._insert(rows)
+        results: list[list[UUID] | Exception] = []
+        at = iter(ids)
+        for request, no in zip(requests, refused, strict=True):
+            mine = [next(at) for _ in request] if no is None else []
+            mismatch = next((item for item in mine if isinstance(item, Exception)), None)
+            results.append(no or mismatch or [item for item in mine if isinstance(item, UUID)])
+        for agent, count in Counter(new.agent for _, new in rows).items():
+            self._signals.send("accepted", f"{agent} {count}")
+        return results
+
+    async def _insert(self, rows: Sequence[tuple[UUID, NewTask]]) -> list[UUID | Exception]:
+        if not rows:
+            return []
+        inserted = await self._database.fetch(
+            sql.ACCEPT,
+            [task_id for task_id, _ in rows],
+            [new.user_id for _, new in rows],
+            [new.agent for _, new in rows],
+            [new.tool for _, new in rows],
+            [seal_column(self._codec, "input_data", task_id, dict(new.parameters)) for task_id, new in rows],
+            [new.priority for _, new in rows],
+            [new.timeout_ms for _, new in rows],
+            [new.ttl_s for _, new in rows],
+            [new.max_attempts for _, new in rows],
+            [new.retry_of for _, new in rows],
+            [new.key for _, new in rows],
+            [new.digest for _, new in rows],
+        )
+        written = {row["id"] for row in inserted}
+        earlier = await self._earlier([new for task_id, new in rows if task_id not in written])
+        return [task_id if task_id in written else earlier[new.user_id, new.key] for task_id, new in rows]
+
+    async def _earlier(self, repeated: Sequence[NewTask]) -> dict[tuple[UUID, str | None], UUID | Exception]:
+        """What the keys stand for that were used before."""
+        if not repeated:
+            return {}
+        rows = await self._database.fetch(sql.OF_KEYS, [new.user_id for new in repeated], [new.key for new in repeated])
+        known = {(row["user_id"], row["idempotency_key"]): row for row in rows}
+        found: dict[tuple[UUID, str | None], UUID | Exception] = {}
+        for new in repeated:
+            row = known[new.user_id, new.key or ""]
+            same = row["request_hash"] == new.digest
+            found[new.user_id, new.key] = (
+                row["id"] if same else IdempotencyMismatch("this Idempotency-Key was used for another request")
+            )
+        return found
+
+    async def _refusal(self, request: Sequence[NewTask]) -> Exception | None:
+        """Queues are bounded by the keeper's count of a moment ago, so a burst may pass by a little."""
+        depths = await self._depths.read()
+        for new in request:
+            own, agent = depths.get((new.agent, new.user_id), 0), depths.get((new.agent, None), 0)
+            for queued, limit in ((own, self._settings.max_queued_per_user), (agent, self._settings.max_queued_per_agent)):
+                if queued + len(request) > limit:
+                    return RateLimited("too many tasks are waiting", limit=limit, remaining=0, retry_after=5)
+        return None
+
+    async def get(self, user_id: UUID, task_id: UUID) -> Task | None:
+        row = await self._database.fetchrow(f"{_ROWS} WHERE e.user_id = $1 AND e.id = $2", user_id, task_id)
+        if row is None:
+            return None
+        events = await self._database.fetch(
+            "SELECT type, sequence, at FROM events WHERE subject = $1 AND user_id = $2 ORDER BY sequence, position",
+            str(task_id),
+            user_id,
+        )
+        return self._task(row, [TaskEvent(type=e["type"], sequence=e["sequence"], at=e["at"]) for e in events])
+
+    async def list(
+        self, user_id: UUID, *, status: Status | None, agent: str | None, since: datetime | None, limit: int, cursor: str | None
+    ) -> TaskList:
+        before = cursor_values(cursor) if cursor else None
+        rows = await self._database.fetch(
+            f"{_ROWS} WHERE e.user_id = $1 AND ($2::text IS NULL OR e.status = $2)"
+            " AND ($3::text IS NULL OR e.agent_type = $3) AND ($4::timestamptz IS NULL OR e.created_at >= $4)"
+            " AND ($5::timestamptz IS NULL OR (e.created_at, e.id) < ($5, $6::uuid))"
+            " ORDER BY e.created_at DESC, e.id DESC LIMIT $7",
+            user_id,
+            status,
+            agent,
+            since,
+            before and before[0],
+            before and before[1],
+            limit + 1,
+        )
+        more = cursor_of(rows[limit - 1]["created_at"], rows[limit - 1]["id"]) if len(rows) > limit else None
+        return TaskList(tasks=[self._task(row, []) for row in rows[:limit]], next_cursor=more)
+
+    async def wait(self, user_id: UUID, task_id: UUID, timeout_s: float) -> Task | None:
+        ended = asyncio.Event()
+        name = str(task_id)
+
+        def hear(payload: str | None) -> None:
+            if payload is None or name in payload:
+                ended.set()
+
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        async with self._signals.listening("ended", hear):
+            while True:
+                ended.clear()
+                task = await self.get(user_id, task_id)
+                left_s = deadline - asyncio.get_running_loop().time()
+                if task is None or task.status in TERMINAL or left_s <= 0:
+                    return task
+                try:
+                    async with asyncio.timeout(min(left_s, _POLL_S)):
+                        await ended.wait()
+                except TimeoutError:
+                    continue
+
+    async def cancel(self, user_id: UUID, task_id: UUID) -> Task:
+        cancelled = await self._database.fetch(sql.CANCEL, user_id, task_id)
+        task = await self.get(user_id, task_id)
+        if task is None:
+            raise NotFound(f"no task {task_id!s}")
+        if not cancelled:
+            raise Conflict(f"the task is {task.status} already", status=task.status)
+        self._tell_cancelled([task_id])
+        return task
+
+    async def cancel_all(self, user_id: UUID) -> int:
+        cancelled = await self._database.fetch(sql.CANCEL, user_id, None)
+        self._tell_cancelled([row["id"] for row in cancelled])
+        return len(cancelled)
+
+    def _tell_cancelled(self, ids: Sequence[UUID]) -> None:
+        for start in range(0, len(ids), 100):
+            names = ",".join(map(str, ids[start : start + 100]))
+            self._signals.send("cancelled", names)
+            self._signals.send("ended", names)
+
+    def _task(self, row: Any, events: "list[TaskEvent]") -> Task:
+        started, ended = row["started_at"], row["finished_at"]
+        output = row["output_data"]
+        return Task(
+            task_id=row["id"],
+            agent_id=row["agent_type"],
+            task=row["task_id"],
+            status=row["status"],
+            priority=row["priority"],
+            parameters=open_column(self._codec, "input_data", row["id"], row["input_data"]),
+            result=None if output is None else open_column(self._codec, "output_data", row["id"], output),
+            error=None if row["error"] is None or row["status"] == "queued" else TaskError.model_validate(row["error"]),
+            progress=100.0 if row["status"] == "succeeded" else row["percent"] or 0.0,
+            message=row["message"] or "",
+            attempts=row["attempt"],
+            max_attempts=row["max_attempts"],
+            losses=row["losses"],
+            retry_of=row["retry_of"],
+            created_at=row["created_at"],
+            started_at=started,
+            finished_at=ended,
+            expires_at=row["expires_at"],
+            execution_time=(ended - started).total_seconds() * 1000 if started and ended else None,
+            events=events,
+        )
+
+
+class _Depths:
+    """The keeper's counts, read once a second at most."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._read_at = float("-inf")
+        self._counts: dict[tuple[str, UUID | None], int] = {}
+
+    async def read(self) -> dict[tuple[str, UUID | None], int]:
+        now = asyncio.get_running_loop().time()
+        if now - self._read_at >= 1.0:
+            self._read_at = now
+            rows = await self._database.fetch("SELECT agent_type, owner, queued FROM queue_depths")
+            self._counts = {(row["agent_type"], row["owner"]): row["queued"] for row in rows}
+        return self._counts

@@ -1,0 +1,131 @@
+"""The keeper's hands in the record."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+from shared.errors import Unavailable
+from shared.ports.bus import WakeUp
+from shared.ports.signals import Signals
+from shared.stores.postgres import queue_sql as sql
+from shared.stores.postgres.audit import AuditTrail
+from shared.stores.postgres.database import Database, connect, translated
+
+# Whoever holds this advisory lock is the active keeper.
+KEEPER_LOCK = 0x4B45_4550
+_MOST_WANTED = 32
+# Owners with fewer waiting tasks than this are far from every bound.
+_DEEP = 1000
+
+_NUMBER = """
+WITH settled AS (
+    SELECT position FROM events WHERE seq IS NULL AND xid < pg_snapshot_xmin(pg_current_snapshot())
+    ORDER BY xid, position LIMIT 2000
+), numbered AS (
+    SELECT position, nextval('event_seq') AS seq FROM (SELECT e.position FROM events e JOIN settled USING (position)
+    ORDER BY e.xid, e.position) ordered
+)
+UPDATE events e SET seq = n.seq FROM numbered n WHERE e.position = n.position
+"""
+
+_DEPTHS = """
+WITH counted AS (
+    SELECT agent_type, user_id AS owner, count(*) AS queued, count(rank) AS claimable
+    FROM agent_executions WHERE status = 'queued' GROUP BY agent_type, user_id
+), totals AS (
+    SELECT agent_type, NULL::uuid AS owner, sum(queued)::int AS queued, sum(claimable)::int AS claimable
+    FROM counted GROUP BY agent_type
+), wanted AS (
+    SELECT agent_type, owner, queued FROM totals
+    UNION ALL SELECT agent_type, owner, queued FROM counted WHERE queued >= $1
+), written AS (
+    INSERT INTO queue_depths AS d (agent_type, owner, queued) SELECT agent_type, owner, queued FROM wanted
+    ON CONFLICT (agent_type, owner) DO UPDATE SET queued = excluded.queued WHERE d.queued <> excluded.queued
+), emptied AS (
+    DELETE FROM queue_depths d WHERE NOT EXISTS (
+        SELECT FROM wanted w WHERE w.agent_type = d.agent_type AND w.owner IS NOT DISTINCT FROM d.owner)
+)
+SELECT agent_type, claimable FROM totals WHERE claimable > 0
+"""
+
+_TRIM = {
+    "agent_executions": "DELETE FROM agent_executions WHERE finished_at < now() - interval '30 days'",
+    "task_progress": "DELETE FROM task_progress p WHERE at < now() - interval '1 day' AND NOT EXISTS ("
+    "SELECT FROM agent_executions e WHERE e.user_id = p.user_id AND e.id = p.execution_id)",
+    "events": "DELETE FROM events WHERE seq IS NOT NULL AND at < now() - interval '30 days' AND seq <= coalesce("
+    "(SELECT min(seq) FROM consumers), 0)",
+    "inbox": "DELETE FROM inbox WHERE at < now() - interval '30 days'",
+    "idempotency_keys": "DELETE FROM idempotency_keys WHERE created_at < now() - interval '30 days'",
+    "sessions": "DELETE FROM sessions WHERE expires_at < now() - interval '1 day'",
+    "ledger": "DELETE FROM ledger WHERE at < now() - interval '30 days'",
+}
+
+
+class PostgresUpkeep:
+    def __init__(self, *, database: Database, signals: Signals, audit: AuditTrail) -> None:
+        self._database = database
+        self._signals = signals
+        self._audit = audit
+
+    @asynccontextmanager
+    async def active(self) -> AsyncIterator[None]:
+        connection = await connect(self._database.url, name="sutazai-keeper")
+        try:
+            with translated():
+                while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", KEEPER_LOCK):
+                    await asyncio.sleep(1)
+            async with asyncio.TaskGroup() as group:
+                watch = group.create_task(_watch(connection))
+                yield
+                watch.cancel()
+        except ExceptionGroup as errors:
+            if errors.split(Unavailable)[1] is not None:
+                raise
+            # The lock went with its connection, so another keeper may be active already.
+            raise Unavailable("the keeper cannot reach the record") from errors
+        finally:
+            connection.terminate()
+
+    async def claimable(self) -> list[WakeUp]:
+        rows = await self._database.fetch(_DEPTHS, _DEEP)
+        return [WakeUp(row["agent_type"], min(row["claimable"], _MOST_WANTED)) for row in rows]
+
+    async def make_due(self) -> Sequence[str]:
+        return await self._agents(sql.MAKE_DUE)
+
+    async def reap(self) -> Sequence[str]:
+        agents = await self._agents(sql.REAP) + await self._agents(sql.REAP_ORPHANS)
+        return sorted(set(agents))
+
+    async def _agents(self, statement: str) -> list[str]:
+        return [row["agent_type"] for row in await self._database.fetch(statement)]
+
+    async def expire(self) -> int:
+        rows = await self._database.fetch(sql.EXPIRE)
+        if rows:
+            self._signals.send("ended", ",".join(str(row["id"]) for row in rows[:100]))
+        return len(rows)
+
+    async def number(self) -> int:
+        return int((await self._database.execute(_NUMBER)).rpartition(" ")[2])
+
+    async def seal(self) -> int:
+        return await self._audit.seal()
+
+    async def verify(self) -> int | None:
+        return await self._audit.verify()
+
+    async def trim(self) -> Mapping[str, int]:
+        return {
+            table: int((await self._database.execute(statement)).rpartition(" ")[2])
+            for table, statement in _TRIM.items()
+        }
+
+
+async def _watch(connection: object) -> None:
+    """Raises Unavailable when the connection that holds the lock is gone."""
+    while True:
+        await asyncio.sleep(1)
+        with translated():
+            async with asyncio.timeout(5):
+                await connection.fetchval("SELECT 1")  # type: ignore[attr-defined]

@@ -1,0 +1,184 @@
+"""Access tokens signed with Ed25519, and refresh tokens with their successors."""
+
+import base64
+import re
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any
+from uuid import UUID, uuid4
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from shared.config import Settings
+from shared.crypto import keyed_hash, refresh_key, signing_seeds
+from shared.errors import Unauthorized
+from shared.ports.tokens import AccessToken, Claims
+
+AUDIENCE = "sutazai"
+LIFETIME_S = 600
+_ALGORITHM = "EdDSA"
+_TYPE = "at+jwt"
+_CLAIMS = ["iss", "aud", "sub", "exp", "nbf", "iat", "jti", "sid"]
+_LONGEST = 4096
+_REMEMBERED = 4096
+# Clocks of two machines differ a little; a token is not refused for being a moment too new.
+_SKEW_S = 2
+# How long a rotation of the signing keys may go unnoticed.
+_RELOAD_S = 1.0
+# Base64url without padding; an Ed25519 signature is 86 characters, of which the last has four bits to spare.
+_FORM = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{85}[AQgw]", re.ASCII)
+_REFRESH = re.compile(r"szr_[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    kid: str
+    private: Ed25519PrivateKey
+    public: Ed25519PublicKey
+    x: str
+
+
+class SignedTokens:
+    """Signs with the newest key file, verifies with every live one, and knows no other source of keys."""
+
+    def __init__(self, *, settings: Settings) -> None:
+        self._folder = settings.keys_dir
+        self._issuer = settings.issuer
+        self._successors = refresh_key(settings.keys_dir)
+        self._lock = threading.Lock()
+        self._verified: OrderedDict[bytes, Claims] = OrderedDict()
+        self._keys: tuple[_Key, ...] = ()
+        self._seeds: tuple[bytes, ...] = ()
+        self._looked_at = float("-inf")
+
+    def issue(
+        self, *, user_id: UUID, session_id: UUID, roles: frozenset[str], scopes: frozenset[str]
+    ) -> AccessToken:
+        key = self._live()[0]
+        now = int(time.time())
+        claims = {
+            "iss": self._issuer,
+            "aud": AUDIENCE,
+            "sub": str(user_id),
+            "sid": str(session_id),
+            "jti": str(uuid4()),
+            "iat": now,
+            "nbf": now,
+            "exp": now + LIFETIME_S,
+            "roles": sorted(roles),
+            "scope": " ".join(sorted(scopes)),
+        }
+        text = jwt.encode(claims, key.private, algorithm=_ALGORITHM, headers={"kid": key.kid, "typ": _TYPE})
+        return AccessToken(text=text, expires_in_s=LIFETIME_S)
+
+    def verify(self, token: str) -> Claims:
+        """The signature is checked once and remembered; the expiry is checked every time."""
+        keys = self._live()
+        if len(token) > _LONGEST or not _FORM.fullmatch(token):
+            raise _refused("it is not in the form of an access token")
+        name = sha256(token.encode()).digest()
+        with self._lock:
+            claims = self._verified.get(name)
+            if claims is not None:
+                self._verified.move_to_end(name)
+        if claims is None:
+            claims = self._checked(token, keys)
+        if claims.expires_at <= time.time():
+            expired_at = datetime.fromtimestamp(claims.expires_at, UTC).isoformat().replace("+00:00", "Z")
+            raise Unauthorized("the access token has expired", reason="token_expired", expired_at=expired_at)
+        with self._lock:
+            self._verified[name] = claims
+            while len(self._verified) > _REMEMBERED:
+                self._verified.popitem(last=False)
+        return claims
+
+    def new_refresh(self) -> str:
+        return _refresh(secrets.token_bytes(32))
+
+    def next_refresh(self, token: str) -> str:
+        if not _REFRESH.fullmatch(token):
+            raise Unauthorized("the refresh token is not valid", reason="token_invalid")
+        return _refresh(keyed_hash(self._successors, "refresh-successor", token.encode()))
+
+    def public_keys(self) -> dict[str, list[dict[str, str]]]:
+        return {
+            "keys": [
+                {"kty": "OKP", "crv": "Ed25519", "alg": _ALGORITHM, "use": "sig", "kid": key.kid, "x": key.x}
+                for key in self._live()
+            ]
+        }
+
+    def _live(self) -> tuple[_Key, ...]:
+        """What was verified by a key that has since been withdrawn is forgotten with it."""
+        if time.monotonic() - self._looked_at >= _RELOAD_S:
+            seeds = signing_seeds(self._folder)
+            with self._lock:
+                if seeds != self._seeds:
+                    self._seeds, self._keys = seeds, tuple(_key(seed) for seed in seeds)
+                    self._verified.clear()
+                self._looked_at = time.monotonic()
+        return self._keys
+
+    def _checked(self, token: str, keys: tuple[_Key, ...]) -> Claims:
+        try:
+            header = jwt.get_unverified_header(token)
+            if set(header) != {"alg", "kid", "typ"} or header["alg"] != _ALGORITHM or header["typ"] != _TYPE:
+                raise _refused("its header is not ours")
+            key = next((key for key in keys if key.kid == header["kid"]), None)
+            if key is None:
+                raise _refused("its key is not one of ours")
+            found = jwt.decode(
+                token,
+                key.public,
+                algorithms=[_ALGORITHM],
+                audience=AUDIENCE,
+                issuer=self._issuer,
+                leeway=_SKEW_S,
+                options={"require": _CLAIMS, "verify_exp": False, "strict_aud": True},
+            )
+            return _claims(found)
+        # A payload that is no JSON, too deep or of odd types raises whatever the parser raises.
+        except (jwt.PyJWTError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as exc:
+            raise _refused("its signature or claims are not right") from exc
+
+
+def _claims(found: Mapping[str, Any]) -> Claims:
+    if any(type(found[name]) is not int for name in ("exp", "iat", "nbf")):
+        raise ValueError("a time that is no whole number")
+    return Claims(
+        user_id=UUID(found["sub"]),
+        session_id=UUID(found["sid"]),
+        token_id=UUID(found["jti"]),
+        roles=frozenset(found.get("roles", ())),
+        scopes=frozenset(found.get("scope", "").split()),
+        expires_at=found["exp"],
+    )
+
+
+def _key(seed: bytes) -> _Key:
+    """The kid is the key's own thumbprint (RFC 7638): nothing has to remember which is which."""
+    private = Ed25519PrivateKey.from_private_bytes(seed)
+    public = private.public_key()
+    x = _base64(public.public_bytes(Encoding.Raw, PublicFormat.Raw))
+    kid = _base64(sha256(f'{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}'.encode()).digest())
+    return _Key(kid, private, public, x)
+
+
+def _base64(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def _refresh(raw: bytes) -> str:
+    return f"szr_{_base64(raw)}"
+
+
+def _refused(why: str) -> Unauthorized:
+    return Unauthorized(f"the access token is not valid: {why}", reason="token_invalid")

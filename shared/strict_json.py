@@ -1,0 +1,121 @@
+"""JSON from strangers: what goes in comes out, so whatever another reader might read differently is refused."""
+
+import json
+from collections.abc import Iterator
+from math import isfinite
+
+from shared.errors import Invalid
+
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+
+DEPTH = 64
+KEYS = 10_000
+STRING_BYTES = 256 * 1024
+_INT64 = range(-(1 << 63), 1 << 63)
+# The parser recurses in C; this bounds it before it starts, strings with brackets in them included.
+_BRACKETS = 100_000
+
+
+def _whole(text: str) -> int:
+    if len(text) > 20 or (number := int(text)) not in _INT64:
+        raise Invalid("a whole number does not fit into 64 bits")
+    return number
+
+
+def _real(text: str) -> float:
+    if not isfinite(number := float(text)):
+        raise Invalid("a number is too large")
+    return number
+
+
+def _constant(text: str) -> float:
+    raise Invalid(f"{text} is not JSON")
+
+
+def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise Invalid("an object has the same key twice")
+    return found
+
+
+def parse(body: bytes, *, string_bytes: int = STRING_BYTES) -> Json:
+    """Raises Invalid for bad syntax or encoding, duplicate keys, numbers beyond 64 bits, NUL, lone surrogates, and sizes."""
+    if body.count(b"[") + body.count(b"{") > _BRACKETS:
+        raise Invalid("the JSON has too many parts")
+    try:
+        value: Json = json.loads(
+            body.decode(), object_pairs_hook=_object, parse_int=_whole, parse_float=_real, parse_constant=_constant
+        )
+    except UnicodeDecodeError:
+        raise Invalid("the body is not UTF-8") from None
+    except json.JSONDecodeError as exc:
+        raise Invalid(f"the body is not JSON: {exc.msg} at character {exc.pos}") from None
+    except RecursionError:
+        raise Invalid(f"the JSON is nested deeper than {DEPTH}") from None
+    if _worth_walking(body, string_bytes):
+        check(value, string_bytes=string_bytes)
+    return value
+
+
+def _worth_walking(body: bytes, string_bytes: int) -> bool:
+    """False when counting bytes already proves that nothing can be wrong: so for nearly every body."""
+    return (
+        b"\\u" in body
+        or len(body) > string_bytes
+        or body.count(b"[") + body.count(b"{") > DEPTH
+        or body.count(b":") > KEYS
+    )
+
+
+def check(value: Json, *, string_bytes: int = STRING_BYTES) -> None:
+    """The same rules for a value that was parsed elsewhere. Raises Invalid."""
+    keys = 0
+    level = [value]
+    for _ in range(DEPTH + 1):
+        below: list[Json] = []
+        for item in level:
+            if isinstance(item, str):
+                _check_string(item, string_bytes)
+            elif isinstance(item, dict):
+                keys += len(item)
+                for key in item:
+                    _check_string(key, string_bytes)
+                below.extend(item.values())
+            elif isinstance(item, list):
+                below.extend(item)
+        if keys > KEYS:
+            raise Invalid(f"the JSON has more than {KEYS} keys")
+        if not below:
+            return
+        level = below
+    raise Invalid(f"the JSON is nested deeper than {DEPTH}")
+
+
+def _check_string(text: str, string_bytes: int) -> None:
+    if "\0" in text:
+        raise Invalid("a string holds a NUL character")
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise Invalid("a string holds half of a surrogate pair") from None
+    if size > string_bytes:
+        raise Invalid(f"a string is longer than {string_bytes} bytes")
+
+
+def dump(value: Json) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def fields(error_list: list[dict[str, object]]) -> Iterator[dict[str, object]]:
+    """A model's validation errors as callers see them: where and why, never the value."""
+    for error in error_list:
+        place = error["loc"]
+        assert isinstance(place, tuple)
+        yield {"field": ".".join(map(str, place)), "message": str(error["msg"])}
+
+
+def load(body: bytes) -> Json:
+    """What `dump` made: nothing is checked again."""
+    value: Json = json.loads(body)
+    return value

@@ -1,0 +1,3 @@
+"""The version of the whole."""
+
+VERSION = "0.1.0"

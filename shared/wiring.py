@@ -1,0 +1,85 @@
+"""Which adapter stands behind each port. Strings, so that a driver is imported when its port is opened, never before."""
+
+import importlib
+import inspect
+from contextlib import AsyncExitStack
+from typing import Any, Self, TypeVar, cast, get_type_hints
+
+from events.base import Envelope
+from shared.config import Settings
+from shared.function import Call, Caller, Run, Spec
+
+P = TypeVar("P")
+
+ADAPTERS: dict[str, str] = {
+    "shared.ports.agents.Agents": "shared.stores.postgres.agents.PostgresAgents",
+    "shared.ports.bus.Bus": "shared.stores.postgres.bus.PostgresBus",
+    "shared.ports.egress.Egress": "shared.stores.egress.HttpEgress",
+    "shared.ports.dead_letters.DeadLetters": "shared.stores.postgres.dead_letters.PostgresDeadLetters",
+    "shared.ports.files.Files": "shared.stores.files.FolderFiles",
+    "shared.ports.health.Health": "shared.stores.health.ProbedHealth",
+    "shared.ports.idempotency.Idempotency": "shared.stores.postgres.idempotency.PostgresIdempotency",
+    "shared.ports.ledger.Ledger": "shared.stores.postgres.ledger.PostgresLedger",
+    "shared.ports.passwords.Passwords": "shared.stores.passwords.Argon2Passwords",
+    "shared.ports.sessions.Sessions": "shared.stores.sessions.CachedSessions",
+    "shared.ports.signals.Signals": "shared.stores.postgres.signals.PostgresSignals",
+    "shared.ports.tasks.Queue": "shared.stores.postgres.queue.PostgresQueue",
+    "shared.ports.tasks.Tasks": "shared.stores.postgres.tasks.PostgresTasks",
+    "shared.ports.tokens.Tokens": "shared.stores.tokens.SignedTokens",
+    "shared.ports.upkeep.Upkeep": "shared.stores.postgres.upkeep.PostgresUpkeep",
+    "shared.ports.users.Users": "shared.stores.postgres.users.PostgresUsers",
+}
+
+
+# What a function gets anew with each call, so no adapter stands behind it.
+PER_CALL = (Caller, Call, Run, Envelope)
+
+
+class Ports:
+    """Opens ports on demand, each once, with what their adapters need in turn; closes them in reverse order.
+
+    An adapter is a class whose keyword-only constructor parameters are ports, adapters or Settings. Where it has
+    `__aenter__`, that runs before anyone gets it.
+    """
+
+    def __init__(self, settings: Settings, overrides: dict[type, object] | None = None) -> None:
+        self.settings = settings
+        self._opened: dict[type, object] = {Settings: settings, **(overrides or {})}
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def open(self, port: type[P]) -> P:
+        """Raises LookupError for a port without an adapter."""
+        if port not in self._opened:
+            self._opened[port] = await self._make(_adapter(port))
+        return cast(P, self._opened[port])
+
+    async def of(self, spec: Spec) -> dict[str, object]:
+        """What a function's keyword-only parameters get, but for what differs from call to call."""
+        return {name: await self.open(port) for name, port in spec.ports.items() if port not in PER_CALL}
+
+    async def _make(self, adapter: type) -> object:
+        if adapter in self._opened:
+            return self._opened[adapter]
+        hints = get_type_hints(adapter.__init__)
+        names = [name for name in inspect.signature(adapter).parameters if name in hints]
+        made: Any = adapter(**{name: await self.open(hints[name]) for name in names})
+        if hasattr(made, "__aenter__"):
+            made = await self._stack.enter_async_context(made)
+        self._opened[adapter] = made
+        return cast(object, made)
+
+
+def _adapter(port: type) -> type:
+    name = f"{port.__module__}.{port.__qualname__}"
+    if name not in ADAPTERS and not getattr(port, "_is_protocol", False):
+        return port
+    if name not in ADAPTERS:
+        raise LookupError(f"no adapter stands behind {name}")
+    module, _, attribute = ADAPTERS[name].rpartition(".")
+    return cast(type, getattr(importlib.import_module(module), attribute))

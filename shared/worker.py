@@ -1,0 +1,279 @@
+"""A worker: claims tasks of its agents, runs them, and stays alive in the record while it does."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+from uuid import UUID, uuid4
+
+from shared.children import Children, runs_in_child
+from shared.config import Settings
+from shared.errors import Unavailable
+from shared.function import Spec
+from shared.perform import RunContext, perform
+from shared.ports.signals import Signals
+from shared.ports.tasks import Claimed, NewTask, Outcome, Queue, TaskError
+from shared.strict_json import Json
+from shared.wiring import Ports
+
+logger = logging.getLogger("sutazai.worker")
+
+BEAT_S = 1.0
+PROGRESS_S = 0.25
+DRAIN_S = 20.0
+BATCH = 16
+# Some room for the rest of the request that a wake-up came in.
+BUDGET_S = 240.0
+
+
+_CALLER_LOST = Outcome("failed", error=TaskError(code="CALLER_LOST", message="caller lost", retryable=True))
+_CANCELLED = Outcome("failed", error=TaskError(code="CANCELLED", message="the task was cancelled"))
+
+
+@dataclass(slots=True)
+class _Held:
+    task: Claimed
+    run: RunContext
+    work: "asyncio.Task[None] | asyncio.Task[Outcome]"
+
+
+class Worker:
+    """Use as an async context: on leaving it drains, and what is left goes back into the queue."""
+
+    def __init__(self, actions: Sequence[Spec], *, ports: Ports) -> None:
+        self._actions = {(spec.agent, spec.tool.name): spec for spec in actions}
+        self.agents = sorted({spec.agent for spec in actions})
+        self._ports = ports
+        self._settings: Settings = ports.settings
+        self._children = Children(actions, size=self._settings.children)
+        self._opened: dict[str, dict[str, object]] = {}
+        self._held: dict[UUID, _Held] = {}
+        self._freed = asyncio.Event()
+        self._stopping = False
+        self._id: UUID = uuid4()
+        self._queue: Queue
+
+    async def __aenter__(self) -> Self:
+        self._queue = await self._ports.open(Queue)  # type: ignore[type-abstract]
+        for spec in self._actions.values():
+            if not runs_in_child(spec):
+                self._opened[spec.module] = await self._ports.of(spec)
+        await self._children.start()
+        self._id = await self._join(cold_start_ms=process_age_ms())
+        self._loops = [asyncio.create_task(loop) for loop in (self._beat(), self._write_progress(), self._hear_cancels())]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._stopping = True
+        works = [held.work for held in self._held.values()]
+        if works:
+            await asyncio.wait(works, timeout=DRAIN_S)
+        for task in (*self._loops, *works):
+            task.cancel()
+        await asyncio.gather(*self._loops, *works, return_exceptions=True)
+        await self._children.close()
+        with contextlib.suppress(Unavailable):
+            await self._queue.leave(self._id)
+
+    def tools(self, agent: str) -> list[str]:
+        return [tool for owner, tool in self._actions if owner == agent]
+
+    async def drain(self, agent: str, *, budget_s: float = BUDGET_S, slots: int | None = None) -> int:
+        """Claims and runs until nothing is claimable or the budget is spent; returns how many were run.
+
+        Raises Unavailable when the record cannot be reached.
+        """
+        slots = slots or self._settings.worker_tasks
+        until = time.monotonic() + budget_s
+        mine: set[asyncio.Task[None]] = set()
+        done = 0
+        try:
+            while not self._stopping and time.monotonic() < until:
+                free = slots - len(mine)
+                claimed = await self._queue.claim(self._id, agent, self.tools(agent), min(free, BATCH)) if free else []
+                mine.update(self._start(task) for task in claimed)
+                done += len(claimed)
+                if not mine:
+                    break
+                # A full batch says that there is more; otherwise only the end of one of mine is news.
+                if free > 0 and len(claimed) == min(free, BATCH):
+                    continue
+                ended, mine = await asyncio.wait(mine, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if mine:
+                await asyncio.wait(mine)
+        return done
+
+    async def follow(self, agent: str, woken: asyncio.Event) -> None:
+        """Claims whenever it is woken and has room, until cancelled: one slow task holds up no other."""
+        slots = self._settings.worker_tasks
+        mine: set[asyncio.Task[None]] = set()
+
+        def ended(work: asyncio.Task[None]) -> None:
+            was_full = len(mine) >= slots
+            mine.discard(work)
+            # Claiming a batch is hardly dearer than claiming one, so it waits until a batch has room.
+            if was_full or len(mine) == max(slots - BATCH, 0):
+                woken.set()
+
+        while True:
+            await woken.wait()
+            woken.clear()
+            try:
+                while not self._stopping and (wanted := min(slots - len(mine), BATCH)) > 0:
+                    claimed = await self._queue.claim(self._id, agent, self.tools(agent), wanted)
+                    for work in map(self._start, claimed):
+                        mine.add(work)
+                        work.add_done_callback(ended)
+                    if len(claimed) < wanted:
+                        break
+            except Unavailable:
+                await asyncio.sleep(0.5)
+                woken.set()
+
+    async def attached(self, spec: Spec, user_id: UUID, parameters: Mapping[str, Json]) -> tuple[UUID, Outcome]:
+        """Runs an action for a caller who waits. Reads leave one row, everything else is recorded before it starts."""
+        new = NewTask(
+            user_id=user_id,
+            agent=spec.agent,
+            tool=spec.tool.name,
+            parameters=parameters,
+            timeout_ms=int(spec.timeout_s * 1000),
+            max_attempts=1,
+        )
+        if spec.tool.effect == "read":
+            began = time.perf_counter()
+            task = _unrecorded(new)
+            outcome = await self._perform(spec, task, RunContext(task.user_id, task.id, 1))
+            return await self._queue.record(new, outcome, time.perf_counter() - began), outcome
+        task = await self._queue.attach(self._id, new)
+        return task.id, await self._attached_write(spec, task)
+
+    async def _attached_write(self, spec: Spec, task: Claimed) -> Outcome:
+        run = RunContext(task.user_id, task.id, task.attempt)
+        outcome = _CALLER_LOST
+        work = asyncio.create_task(self._perform(spec, task, run))
+        self._held[task.id] = _Held(task, run, work)
+        try:
+            await asyncio.wait([work])
+            outcome = _CANCELLED if work.cancelled() else work.result()
+        finally:
+            work.cancel()
+            self._held.pop(task.id, None)
+            await asyncio.shield(self._finish(task, outcome))
+        return outcome
+
+    def _start(self, task: Claimed) -> "asyncio.Task[None]":
+        run = RunContext(task.user_id, task.id, task.attempt)
+        work = asyncio.create_task(self._work(task, run))
+        self._held[task.id] = _Held(task, run, work)
+        work.add_done_callback(lambda _: self._held.pop(task.id, None))
+        return work
+
+    async def _work(self, task: Claimed, run: RunContext) -> None:
+        spec = self._actions[task.agent, task.tool]
+        outcome = await self._perform(spec, task, run)
+        if run.latest is not None and outcome.status != "succeeded":
+            with contextlib.suppress(Unavailable):
+                await self._queue.progress(task, *run.latest)
+        await self._finish(task, outcome)
+
+    async def _perform(self, spec: Spec, task: Claimed, run: RunContext) -> Outcome:
+        timeout_s = min(spec.timeout_s, task.timeout_ms / 1000)
+        # What a worker died under may kill the next one too: it runs where it takes nobody with it.
+        alone = task.losses > 0
+        if alone or runs_in_child(spec):
+            return await self._children.run(spec, task, run, timeout_s=timeout_s, alone=alone)
+        return await perform(
+            spec,
+            task.parameters,
+            run=run,
+            ports=self._opened[spec.module],
+            timeout_s=timeout_s,
+            attempts_left=task.attempt < task.max_attempts,
+        )
+
+    async def _finish(self, task: Claimed, outcome: Outcome) -> None:
+        """Tries for as long as the task may still be ours: an outcome that is not recorded costs another run."""
+        while True:
+            try:
+                if not await self._queue.finish(task, outcome):
+                    logger.info("task %s had moved on; its outcome was dropped", task.id)
+                return
+            except Unavailable:
+                await asyncio.sleep(0.2)
+
+    async def _beat(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(BEAT_S * 2):
+                    lost = await self._queue.beat(self._id, [held.task for held in self._held.values()])
+                if lost is None:
+                    await self._rejoin()
+                else:
+                    self._drop(lost)
+            except (Unavailable, TimeoutError):
+                logger.warning("no beat: the record cannot be reached")
+            await asyncio.sleep(BEAT_S)
+
+    async def _rejoin(self) -> None:
+        """Declared dead, while it was stopped or cut off: all it holds belongs to others now."""
+        logger.warning("this worker was declared dead; it starts anew")
+        self._drop(list(self._held))
+        self._id = await self._join()
+
+    async def _join(self, *, cold_start_ms: float | None = None) -> UUID:
+        return await self._queue.join(self.agents, slot=self._settings.worker_slot, cold_start_ms=cold_start_ms)
+
+    def _drop(self, ids: Sequence[UUID]) -> None:
+        for task_id in ids:
+            if held := self._held.get(task_id):
+                held.work.cancel()
+
+    async def _hear_cancels(self) -> None:
+        """The beat finds cancelled tasks too; this only makes it quick."""
+
+        def hear(payload: str | None) -> None:
+            self._drop([task_id for task_id in self._held if payload and str(task_id) in payload])
+
+        signals = await self._ports.open(Signals)  # type: ignore[type-abstract]
+        async with signals.listening("cancelled", hear):
+            await asyncio.Event().wait()
+
+    async def _write_progress(self) -> None:
+        while True:
+            await asyncio.sleep(PROGRESS_S)
+            for held in list(self._held.values()):
+                if latest := held.run.latest:
+                    held.run.latest = None
+                    with contextlib.suppress(Unavailable):
+                        await self._queue.progress(held.task, *latest)
+
+
+def _unrecorded(new: NewTask) -> Claimed:
+    return Claimed(
+        user_id=new.user_id,
+        id=uuid4(),
+        agent=new.agent,
+        tool=new.tool,
+        parameters=dict(new.parameters),
+        timeout_ms=new.timeout_ms,
+        attempt=1,
+        max_attempts=1,
+        losses=0,
+        fence=0,
+    )
+
+
+def process_age_ms() -> float | None:
+    """Since this process was started, from the kernel's clock; None where there is no /proc."""
+    try:
+        started_ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+    except OSError:
+        return None
+    return (time.clock_gettime(time.CLOCK_BOOTTIME) - started_ticks / os.sysconf("SC_CLK_TCK")) * 1000
