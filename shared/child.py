@@ -7,6 +7,7 @@ import resource
 import signal
 import struct
 import sys
+from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID
 
@@ -75,8 +76,10 @@ def _guard(settings: Settings) -> None:
     """Dies with its parent, stays within its memory, and sees little of the file system."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    settings.files_dir.mkdir(parents=True, exist_ok=True)
-    confine(read_write=[settings.files_dir], read_only=[])
+    settings.files_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Code that is imported late, and what the system's libraries look up.
+    code = [Path(place) for place in {*sys.path, sys.prefix, sys.base_prefix} if place]
+    confine(read_write=[settings.files_dir], read_only=[*code, *map(Path, ("/usr", "/lib", "/lib64", "/etc", "/dev"))])
 
 
 def main() -> None:

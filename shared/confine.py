@@ -18,14 +18,14 @@ _REMOVE, _MAKE_DIR, _MAKE_REG, _MAKE_SYM, _REFER = 1 << 4 | 1 << 5, 1 << 7, 1 <<
 _READ = _READ_FILE | _READ_DIR
 _READ_WRITE = _READ | _WRITE_FILE | _TRUNCATE | _REMOVE | _MAKE_DIR | _MAKE_REG | _MAKE_SYM | _REFER
 _ON_FILES = _READ_FILE | _WRITE_FILE | _TRUNCATE
-# How many kinds of access each version of the interface knows; the first cannot allow a rename between folders.
+# How many kinds of access each version of the interface knows; the first cannot allow moves to other folders.
 _KINDS = {2: 14, 3: 15, 4: 15, 5: 16}
 _LEAST_VERSION, _KNOWN_VERSION = 2, 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confinement:
-    """What was managed: `version` 0 means nothing, and the lists hold the folders that exist and stay open."""
+    """What was managed: `version` 0 means nothing; the lists hold what exists and stays open."""
 
     version: int
     read_write: tuple[Path, ...] = ()
@@ -35,8 +35,8 @@ class Confinement:
 def confine(read_write: Sequence[Path], read_only: Sequence[Path]) -> Confinement:
     """Shut this thread and all it starts out of every other file, for good; nothing may be executed either.
 
-    Files that are open already stay so; what is imported later must lie in one of the folders. Call it where there
-    is one thread. Where the kernel cannot, nothing happens and the answer says so.
+    Files that are open already stay so; what is imported later must lie in one of the folders. Call it while
+    there is one thread. Where the kernel cannot, nothing happens and the answer says so.
     """
     version = _version()
     if version < _LEAST_VERSION:

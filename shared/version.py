@@ -1,3 +1,3 @@
-"""The version of the whole."""
+"""The version, written once."""
 
 VERSION = "0.1.0"

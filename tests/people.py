@@ -64,14 +64,33 @@ class Place:
         await self.register(name)
         return await self.caller((await self.login(name)).access_token)
 
+    async def is_out(self, session_id: UUID) -> bool:
+        return await self.sessions.check(session_id) is None
+
     async def acts(self) -> list[tuple[str, str]]:
         """The audit trail, oldest first, without who and on what."""
         rows = await self.database.fetch("SELECT action, outcome FROM audit_log ORDER BY id")
         return [(row["action"], row["outcome"]) for row in rows]
 
     async def events(self, user_id: UUID) -> list[str]:
-        rows = await self.database.fetch("SELECT type FROM events WHERE user_id = $1 ORDER BY position", user_id)
+        rows = await self.database.fetch(
+            "SELECT type FROM events WHERE user_id = $1 ORDER BY position", user_id
+        )
         return [row["type"] for row in rows]
+
+
+async def within_a_second(holds: Callable[[], Awaitable[bool]]) -> None:
+    """Asks again and again: what lives for a while in caches has no event to wait for. Raises TimeoutError."""
+    async with asyncio.timeout(1):
+        async for _ in _ticks():
+            if await holds():
+                return
+
+
+async def _ticks() -> AsyncIterator[None]:
+    while True:
+        yield
+        await asyncio.sleep(0.01)
 
 
 @asynccontextmanager

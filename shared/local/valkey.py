@@ -41,7 +41,7 @@ async def valkey_service(home: Path, port: int = 0, *, say: Say = logger.info, f
     configuration = _configure(home, await pick_port(home, "valkey", port), account, fsync)
     return Service(
         name="valkey",
-        role="valkey",
+        role="redis",
         argv=(*account.prefix, str(binary), str(configuration)),
         ready=lambda: _answers(home),
         env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},

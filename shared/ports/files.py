@@ -53,7 +53,7 @@ class UserFiles(Protocol):
     """One user's files.
 
     Every method takes paths as the user writes them and raises ToolError where one cannot be served: it leads
-    outside, is off limits, is missing or is of the wrong kind. Unavailable means the storage itself is at fault.
+    outside, is off limits, missing or of the wrong kind. Unavailable means the storage itself is at fault.
     """
 
     def shown(self, path: str) -> str:
@@ -66,7 +66,7 @@ class UserFiles(Protocol):
         """The whole of a file; refused beyond the limit."""
 
     def write(self, path: str, content: bytes) -> None:
-        """Create or replace a file at once: a reader sees the old content or the new, a crash leaves one of them."""
+        """Create or replace a file at once: readers see the old content or the new, a crash leaves one."""
 
     def rewrite(self, path: str, change: Callable[[bytes], bytes], *, limit_bytes: int) -> None:
         """Replace a file's content by `change(content)`, with no other write to this user's files between."""

@@ -1,4 +1,4 @@
-"""What a user's files take: counted under a lock that also keeps one writer at a time, and kept outside their root."""
+"""What a user's files take: counted under a lock that lets one write at a time, outside their root."""
 
 import errno
 import fcntl
@@ -72,7 +72,7 @@ class Account:
 
     @contextmanager
     def change(self, size_bytes: int, entries: int) -> Iterator[None]:
-        """Around an effect: it is counted once it is durable; whoever dies within leaves a mark to count anew."""
+        """Around an effect: counted once it is durable; whoever dies within leaves a mark to count anew."""
         self._record("dirty")
         os.fdatasync(self._record_fd)
         yield

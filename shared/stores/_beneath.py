@@ -1,7 +1,7 @@
 """Opening files below a directory so that no name, link or race leads out of it.
 
 Every open is one `openat2` that refuses links altogether, on names that were checked as text; links that stay
-beneath are read and replaced by their targets first. Between the two anything may change: the open then fails.
+beneath are read and replaced by their targets first. What changes between the two makes the open fail.
 """
 
 import ctypes
@@ -94,7 +94,7 @@ def born(fd: int) -> float | None:
 
 
 def _without_links(root_fd: int, parts: Sequence[str]) -> tuple[str, ...]:
-    """The path with every link replaced by its target; names it passes through are checked as if they were asked for."""
+    """The path with every link replaced by its target; names on the way are checked as if asked for."""
     done: list[str] = []
     left = deque(parts)
     links = 0
@@ -175,9 +175,9 @@ def _step(folder_fd: int, name: str, flags: int) -> int:
 def _has_openat2() -> bool:
     if platform.system() != "Linux":
         return False
-    fd = os.open("/", FOLDER)
+    fd = os.open("/", FOLDER | os.O_PATH)
     try:
-        os.close(_openat2(fd, b".", FOLDER))
+        os.close(_openat2(fd, b".", FOLDER | os.O_PATH))
     except OSError:
         return False
     finally:

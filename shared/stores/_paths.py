@@ -1,4 +1,4 @@
-"""What a path may say: plain names below the user's root, none of them off limits; and what is said when it fails."""
+"""What a path may say: plain names below the user's root, none off limits; and what is said when it fails."""
 
 import errno
 import os
@@ -12,8 +12,8 @@ MAX_NAME_BYTES = 255
 MAX_PATH_BYTES = 4000
 MAX_DEPTH = 64
 
-# Every folder that starts with a dot is off limits; these names are so as files too (`.git` may be a file that
-# points at a repository elsewhere, GIT~1 is its other name on some file systems).
+# Every folder that starts with a dot is off limits; these names are so as files too: `.git` may be one that
+# points at a repository elsewhere, and GIT~1 is its other name on some file systems.
 _NEVER = frozenset({".git", ".hg", ".svn", ".bzr", ".ssh", ".gnupg", ".aws", ".kube", "git~1"})
 # They make a name look like another one in a listing, or break the listing's lines.
 _DISGUISES = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -62,7 +62,7 @@ def names(path: str) -> tuple[str, ...]:
 
 
 def check(parts: Sequence[str], *, folder: bool = False) -> None:
-    """Raises ToolError where a name is off limits or too long, or there are too many; `folder`: so is the last."""
+    """Raises ToolError where names are off limits, too long or too many; `folder`: the last is one too."""
     if len(parts) > MAX_DEPTH:
         raise ToolError(f"{quoted(shown(parts))} is deeper than {MAX_DEPTH} folders")
     for position, name in enumerate(parts, start=1):
@@ -96,7 +96,7 @@ def _unspeakable(text: str) -> bool:
 
 
 def _must_be_writable_text(path: str) -> None:
-    if "\\" in path or path[1:2] == ":":
+    if "\\" in path or (path[1:2] == ":" and path[0].isalpha() and path[2:3] in ("", "/")):
         raise ToolError(f"{quoted(path)} looks like a Windows path; write it with '/' and without a drive")
     if not speakable(path):
         raise ToolError(f"{quoted(path)} holds control or direction characters, which no name may have")

@@ -1,4 +1,4 @@
-"""Users' files in one folder each, below `files_dir`; every path is opened beneath its user's root or not at all."""
+"""Users' files, a folder each below `files_dir`; a path is opened beneath its user's root or not at all."""
 
 import errno
 import heapq
@@ -22,7 +22,7 @@ _NEW_FILE, _NEW_FOLDER = 0o644, 0o755
 
 
 class FolderFiles:
-    """The port Files over a directory; what is counted and staged lies in its `.accounts`, outside every root."""
+    """The port Files over a directory; counts and staged files lie in its `.accounts`, outside every root."""
 
     def __init__(self, *, settings: Settings) -> None:
         self._dir = settings.files_dir
@@ -166,9 +166,8 @@ class UserFolder:
 
     @contextmanager
     def _account(self) -> Iterator[_account.Account]:
-        with self._root() as root_fd:
-            with _account.opened(self._account_path, root_fd, self._quota_bytes) as account:
-                yield account
+        with self._root() as fd, _account.opened(self._account_path, fd, self._quota_bytes) as account:
+            yield account
 
 
 def _replace(account: _account.Account, folder_fd: int, name: str, content: bytes) -> None:
@@ -253,7 +252,7 @@ def _children(root_fd: int, parts: tuple[str, ...], below: str, skip: Callable[[
         return []
     try:
         with _folder(root_fd, here) as found:
-            kept = [_entry(entry, below) for entry in found if not skip(_joined(below, entry.name))]
+            kept = [entry for entry in (_entry(entry, below) for entry in found) if not skip(entry.path)]
     except OSError:
         if below:
             return []
@@ -261,18 +260,13 @@ def _children(root_fd: int, parts: tuple[str, ...], below: str, skip: Callable[[
     return sorted(kept, key=lambda entry: entry.name, reverse=True)
 
 
-def _joined(folder: str, name: str) -> str:
-    return f"{folder}/{name}" if folder else name
-
-
 def _entry(found: "os.DirEntry[str]", below: str) -> Entry:
+    path = f"{below}/{found.name}" if below else found.name
     try:
         info = found.stat(follow_symlinks=False)
     except FileNotFoundError:
-        return Entry(name=found.name, path=_joined(below, found.name), kind="other", size_bytes=0)
-    return Entry(
-        name=found.name, path=_joined(below, found.name), kind=_kind(info.st_mode), size_bytes=info.st_size
-    )
+        return Entry(name=found.name, path=path, kind="other", size_bytes=0)
+    return Entry(name=found.name, path=path, kind=_kind(info.st_mode), size_bytes=info.st_size)
 
 
 def _kind(mode: int) -> Kind:

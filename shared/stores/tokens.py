@@ -153,6 +153,8 @@ class SignedTokens:
 def _claims(found: Mapping[str, Any]) -> Claims:
     if any(type(found[name]) is not int for name in ("exp", "iat", "nbf")):
         raise ValueError("a time that is no whole number")
+    if not 0 <= found["exp"] <= found["iat"] + LIFETIME_S:
+        raise ValueError("a life that we give no token")
     return Claims(
         user_id=UUID(found["sub"]),
         session_id=UUID(found["sid"]),

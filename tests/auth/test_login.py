@@ -14,7 +14,9 @@ from tests.people import FIREFOX, PASSWORD, Place, at
 async def _login(here: Place, request: Login) -> LoggedIn:
     ports = (here.users, here.passwords, here.sessions, here.tokens)
     users, passwords, sessions, tokens = ports
-    return await login(request, users=users, passwords=passwords, sessions=sessions, tokens=tokens, call=FIREFOX)
+    return await login(
+        request, users=users, passwords=passwords, sessions=sessions, tokens=tokens, call=FIREFOX
+    )
 
 
 def test_a_new_user_is_a_plain_user_with_an_event_and_an_audit_line(settings: Settings) -> None:
@@ -106,7 +108,8 @@ def test_one_address_and_one_name_are_registered_once_however_many_try(settings:
 
 
 @pytest.mark.parametrize(
-    "email, username", [("other@example.org", "ADA"), ("ADA@example.org", "other"), ("Ada@EXAMPLE.org", "aDa")]
+    "email, username",
+    [("other@example.org", "ADA"), ("ADA@example.org", "other"), ("Ada@EXAMPLE.org", "aDa")],
 )
 def test_a_name_or_address_in_another_case_is_taken(settings: Settings, email: str, username: str) -> None:
     async def scenario(here: Place) -> None:
@@ -119,10 +122,14 @@ def test_a_name_or_address_in_another_case_is_taken(settings: Settings, email: s
     at(settings, scenario)
 
 
-@pytest.mark.parametrize("password", ["short", "password123", "qwertyuiop", "ada@example.org", "adaadaada", "x" * 129])
+@pytest.mark.parametrize(
+    "password", ["short", "password123", "qwertyuiop", "ada@example.org", "adaadaada", "x" * 129]
+)
 def test_a_bad_password_registers_nobody(settings: Settings, password: str) -> None:
     async def scenario(here: Place) -> None:
-        request = Register(email="ada@example.org", username="ada", password=password, confirm_password=password)
+        request = Register(
+            email="ada@example.org", username="ada", password=password, confirm_password=password
+        )
         with pytest.raises(SutazaiError) as refusal:
             await register(request, users=here.users, passwords=here.passwords)
         assert refusal.value.code == "VALIDATION_ERROR" and password not in refusal.value.message

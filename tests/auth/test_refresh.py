@@ -155,7 +155,9 @@ def test_a_token_that_lay_unused_for_a_week_is_refused(settings: Settings) -> No
     at(settings, scenario)
 
 
-@pytest.mark.parametrize("token", ["", "szr_", "szr_" + "A" * 43, "szr_" + "A" * 42 + "B", "x" * 47, "szr_\0" + "A" * 42])
+@pytest.mark.parametrize(
+    "token", ["", "szr_", "szr_" + "A" * 43, "szr_" + "A" * 42 + "B", "x" * 47, "szr_\0" + "A" * 42]
+)
 def test_an_unknown_token_is_refused(settings: Settings, token: str) -> None:
     async def scenario(here: Place) -> None:
         assert await _reason(here, token) == "token_invalid"

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from shared.config import Settings
 from shared.errors import ToolError
 from shared.function import spec_of
+from shared.stores import _beneath
 from shared.stores.files import FolderFiles
 
 USER, OTHER = UUID(int=1), UUID(int=2)
@@ -67,8 +68,10 @@ class Run:
         pass
 
 
-@pytest.fixture
-def files(tmp_path: Path) -> FolderFiles:
+@pytest.fixture(params=["openat2", "walk"])
+def files(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FolderFiles:
+    if request.param == "walk":
+        monkeypatch.setattr(_beneath, "_has_openat2", lambda: False)
     settings = Settings(
         home=tmp_path, keys_dir=tmp_path, files_dir=tmp_path / "f", files_quota_bytes=QUOTA_BYTES
     )

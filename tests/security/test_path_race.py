@@ -1,4 +1,4 @@
-"""An attacker swaps a folder for a link to outside while we read and write through it: nothing may get out or in."""
+"""An attacker swaps a folder for a link to outside while we read and write through it: nothing gets by."""
 
 import os
 import subprocess

@@ -60,7 +60,17 @@ def test_a_password_of_the_wrong_length_is_refused_and_never_matches(password: s
 
 @pytest.mark.parametrize(
     "password",
-    ["password", "PASSWORD1", "letmein1", "12345678", "qwertyuiop", "aaaaaaaaaaaa", "iloveyou1", "11112222", "trustno1"],
+    [
+        "password",
+        "PASSWORD1",
+        "letmein1",
+        "12345678",
+        "qwertyuiop",
+        "aaaaaaaaaaaa",
+        "iloveyou1",
+        "11112222",
+        "trustno1",
+    ],
 )
 def test_a_common_password_is_refused(password: str) -> None:
     async def scenario(passwords: Argon2Passwords) -> None:
@@ -70,7 +80,9 @@ def test_a_common_password_is_refused(password: str) -> None:
     _with_passwords(scenario)
 
 
-@pytest.mark.parametrize("password", ["ada.lovelace", "adalovelace1", "ada.lovelace@example.org", "ADA.LOVELACE"])
+@pytest.mark.parametrize(
+    "password", ["ada.lovelace", "adalovelace1", "ada.lovelace@example.org", "ADA.LOVELACE"]
+)
 def test_a_password_made_of_the_users_own_name_is_refused(password: str) -> None:
     async def scenario(passwords: Argon2Passwords) -> None:
         with pytest.raises(Invalid):
@@ -79,7 +91,9 @@ def test_a_password_made_of_the_users_own_name_is_refused(password: str) -> None
     _with_passwords(scenario)
 
 
-@pytest.mark.parametrize("password", [GOOD, "correct horse battery", "пароль-Харбор-93", "a" * 40 + "Zk9#mQ2!vR7&xT", "8chR!x#q"])
+@pytest.mark.parametrize(
+    "password", [GOOD, "correct horse battery", "\u043a\u043b\u044e\u0447-\u0414\u0432\u0456\u0440-93-\u0446\u0436", "a" * 40 + "Zk9#mQ2!vR7&xT", "8chR!x#q"]
+)
 def test_a_decent_password_is_taken(password: str) -> None:
     async def scenario(passwords: Argon2Passwords) -> None:
         assert await passwords.verify(password, await passwords.hash(password))

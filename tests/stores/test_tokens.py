@@ -36,7 +36,12 @@ def test_what_is_issued_verifies_with_all_it_says(tmp_path: Path) -> None:
     user_id, session_id = uuid4(), uuid4()
     token = tokens.issue(user_id=user_id, session_id=session_id, roles=ROLES, scopes=SCOPES)
     claims = tokens.verify(token.text)
-    assert (claims.user_id, claims.session_id, claims.roles, claims.scopes) == (user_id, session_id, ROLES, SCOPES)
+    assert (claims.user_id, claims.session_id, claims.roles, claims.scopes) == (
+        user_id,
+        session_id,
+        ROLES,
+        SCOPES,
+    )
     assert token.expires_in_s == 600 and 598 <= claims.expires_at - time.time() <= 600
     assert token.text not in repr(token)
 
@@ -69,7 +74,7 @@ def test_a_remembered_token_still_expires(tmp_path: Path, monkeypatch: pytest.Mo
     tokens = SignedTokens(settings=_settings(tmp_path))
     token = _issue(tokens)
     expires_at = tokens.verify(token).expires_at
-    monkeypatch.setattr(module.time, "time", lambda: float(expires_at))
+    monkeypatch.setattr(time, "time", lambda: float(expires_at))
     with pytest.raises(Unauthorized) as refusal:
         tokens.verify(token)
     assert refusal.value.details["reason"] == "token_expired"
@@ -104,7 +109,9 @@ def test_two_processes_with_the_same_keys_understand_each_other(tmp_path: Path) 
 
 def test_a_token_of_another_installation_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Unauthorized):
-        SignedTokens(settings=_settings(tmp_path / "a")).verify(_issue(SignedTokens(settings=_settings(tmp_path / "b"))))
+        SignedTokens(settings=_settings(tmp_path / "a")).verify(
+            _issue(SignedTokens(settings=_settings(tmp_path / "b")))
+        )
 
 
 def test_only_so_many_tokens_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

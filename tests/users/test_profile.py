@@ -14,7 +14,7 @@ from shared.config import Settings
 from shared.errors import Conflict, Invalid, Unauthorized
 from shared.function import Caller
 from shared.ports.users import Preferences
-from tests.people import PASSWORD, Place, at
+from tests.people import PASSWORD, Place, at, within_a_second
 
 NEW = "orange-Bridge-41-kettle"
 
@@ -70,9 +70,7 @@ def test_a_new_password_ends_the_other_sessions_and_replaces_the_old_one(setting
         other = await here.caller((await here.login("ada")).access_token)
         assert await _change(here, ada, PASSWORD, NEW) == 1
         assert await here.sessions.check(ada.session_id)
-        async with asyncio.timeout(1):
-            while await here.sessions.check(other.session_id):
-                await asyncio.sleep(0.01)
+        await within_a_second(lambda: here.is_out(other.session_id))
         with pytest.raises(Unauthorized):
             await here.login("ada")
         assert (await here.login("ada", password=NEW)).user.id == ada.user_id
@@ -93,7 +91,8 @@ def test_a_password_is_not_changed_without_the_present_one(settings: Settings) -
 
 
 @pytest.mark.parametrize(
-    "new, confirm", [(NEW, NEW + "x"), ("password123", "password123"), (PASSWORD, PASSWORD), ("short", "short")]
+    "new, confirm",
+    [(NEW, NEW + "x"), ("password123", "password123"), (PASSWORD, PASSWORD), ("short", "short")],
 )
 def test_a_bad_new_password_changes_nothing(settings: Settings, new: str, confirm: str) -> None:
     async def scenario(here: Place) -> None:
@@ -109,7 +108,9 @@ def test_of_two_changes_at_once_one_holds(settings: Settings) -> None:
     async def scenario(here: Place) -> None:
         ada = await here.registered_caller("ada")
         news = [NEW, "copper-Violin-77-meadow"]
-        outcomes = await asyncio.gather(*(_change(here, ada, PASSWORD, new) for new in news), return_exceptions=True)
+        outcomes = await asyncio.gather(
+            *(_change(here, ada, PASSWORD, new) for new in news), return_exceptions=True
+        )
         won = [new for new, outcome in zip(news, outcomes, strict=True) if not isinstance(outcome, Exception)]
         assert len(won) == 1
         assert all(isinstance(one, Conflict | Unauthorized) for one in outcomes if isinstance(one, Exception))
@@ -128,10 +129,12 @@ async def _leave_traces(here: Place, user_id: UUID) -> None:
         user_id,
     )
     await here.database.execute(
-        "INSERT INTO task_progress (user_id, execution_id, percent) VALUES ($1, gen_random_uuid(), 1)", user_id
+        "INSERT INTO task_progress (user_id, execution_id, percent) VALUES ($1, gen_random_uuid(), 1)",
+        user_id,
     )
     await here.database.execute(
-        "INSERT INTO ledger (user_id, execution_id, step, attempt) VALUES ($1, gen_random_uuid(), 's', 1)", user_id
+        "INSERT INTO ledger (user_id, execution_id, step, attempt) VALUES ($1, gen_random_uuid(), 's', 1)",
+        user_id,
     )
     await here.database.execute(
         "INSERT INTO dead_letters (reason, consumer, event, attempts, error) VALUES"
@@ -172,9 +175,7 @@ def test_an_erased_user_is_logged_out_within_a_second_and_may_register_anew(sett
     async def scenario(here: Place) -> None:
         ada = await here.registered_caller("ada")
         await _delete(here, ada)
-        async with asyncio.timeout(1):
-            while await here.sessions.check(ada.session_id):
-                await asyncio.sleep(0.01)
+        await within_a_second(lambda: here.is_out(ada.session_id))
         assert (await here.register("ada")).id != ada.user_id
 
     at(settings, scenario)

@@ -1,4 +1,4 @@
-"""Glob patterns over relative paths: `*` and `?` in a name, `**` over folders, `[a-z]`, `{a,b}`, `!` in front.
+"""Globs over relative paths: `*` and `?` in a name, `**` over folders, `[a-z]`, `{a,b}`, `!` in front.
 
 Matching never takes more steps than pattern times path, whatever the pattern: no regular expressions.
 """

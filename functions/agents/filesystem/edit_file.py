@@ -25,7 +25,7 @@ class EditFile(Payload):
 def edit_file(request: EditFile, *, run: Run, files: Files) -> Text:
     """Replace pieces of a text file, edit after edit, all or none; the answer is a unified diff.
 
-    An oldText that is not found as it stands is looked for line by line, blanks at line ends and starts ignored.
+    An oldText that is not found as it stands is looked for line by line, blanks around lines ignored.
     """
     root = files.root(run.user_id)
     diff = ""

@@ -15,7 +15,7 @@ class ListDirectory(Payload):
 
 @tool(effect="read", timeout_s=20)
 def list_directory(request: ListDirectory, *, run: Run, files: Files) -> Text:
-    """List a folder by name, one [FILE] or [DIR] a line; a last line [MORE] gives the cursor of the next page."""
+    """List a folder by name, one [FILE] or [DIR] a line; a last line [MORE] gives the next cursor."""
     page = files.root(run.user_id).entries(request.path, limit=request.limit, cursor=request.cursor)
     lines = [f"{'[DIR]' if entry.kind == 'directory' else '[FILE]'} {entry.name}" for entry in page.entries]
     if page.next_cursor is not None:

@@ -15,13 +15,13 @@ from shared.function import spec_of
 from shared.ports.files import Files, UserFiles
 from shared.stores.files import FolderFiles
 
-USER = UUID(int=1)
+USER, EXECUTION = UUID(int=1), UUID(int=2)
 
 
 @dataclass(frozen=True)
 class Run:
     user_id: UUID = USER
-    execution_id: UUID = UUID(int=2)
+    execution_id: UUID = EXECUTION
     attempt: int = 1
 
     def key(self, step: str) -> str:
