@@ -12,7 +12,7 @@ async def ensure_admin(
 ) -> tuple[str, str] | None:
     """The address and password to print, or None where there is an administrator already.
 
-    Raises ConfigurationError when the address or the password will not do, or the address belongs to a plain user.
+    Raises ConfigurationError when address or password will not do, or the address is a plain user's.
     """
     if await users.has_admin():
         return None

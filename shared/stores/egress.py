@@ -142,8 +142,8 @@ def _transport() -> "httpx.AsyncHTTPTransport":
     import anyio
     import httpx
 
-    # The transport alone: a client would add cookies, redirects, netrc and proxies. A connection that is kept open
-    # may have died unseen, and that would fail a request that must not be repeated.
+    # The transport alone: a client would add cookies, redirects, netrc and proxies. No connection is kept: it may
+    # have died unseen, which would fail a request that must not be repeated.
     transport = httpx.AsyncHTTPTransport(
         trust_env=False, limits=httpx.Limits(max_keepalive_connections=0), retries=0
     )

@@ -62,7 +62,7 @@ def test_a_write_survives_a_server_killed_without_warning(open_folder: Path) -> 
         async with Supervisor(open_folder, [valkey], on_restart=restarted.put_nowait) as supervisor:
             async with Redis.from_url(valkey_url(open_folder)) as store:
                 await store.set("kept", "7")
-            os.kill(supervisor.pids["valkey"][0], signal.SIGKILL)
+            os.kill(supervisor.pids["redis"][0], signal.SIGKILL)
             assert await restarted.get() == "valkey"
             async with Redis.from_url(valkey_url(open_folder)) as store:
                 assert await store.get("kept") == b"7"

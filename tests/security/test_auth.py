@@ -48,10 +48,11 @@ PEOPLE: dict[str, Role] = {
 # What none of the calls may change, as one value.
 _STATE = """
 SELECT array_agg(t::text ORDER BY t::text) FROM (
-    SELECT 'user', id::text, email_index::text, username, password_hash, full_name, preferences::text, roles::text,
-           is_active::text FROM users
+    SELECT 'user', id::text, email_index::text, username, password_hash, full_name, preferences::text,
+           roles::text, is_active::text FROM users
     UNION ALL SELECT 'session', id::text, user_id::text, '', '', '', '', '', '' FROM live_sessions
-    UNION ALL SELECT 'token', session_id::text, token_hash::text, used_at::text, '', '', '', '', '' FROM refresh_tokens
+    UNION ALL SELECT 'token', session_id::text, token_hash::text, used_at::text, '', '', '', '', ''
+              FROM refresh_tokens
 ) t"""
 
 
@@ -150,9 +151,12 @@ def _signature(sign: str, signed: bytes, keys_dir: Path, published: Mapping[str,
         # As long as one of Ed25519, so that it is not refused for its length alone.
         digest = hmac.new(secrets[sign], signed, hashlib.sha256).digest()
         return digest + digest
-    return {"us": ours.sign, "a stranger": Ed25519PrivateKey.generate().sign, "nobody": lambda _: b""}[sign](
-        signed
-    )
+    signers = {"us": ours.sign, "a stranger": Ed25519PrivateKey.generate().sign, "nobody": _unsigned}
+    return signers[sign](signed)
+
+
+def _unsigned(_: bytes) -> bytes:
+    return b""
 
 
 def _forged(case: Mapping[str, Any], house: _House) -> str:

@@ -92,7 +92,14 @@ def test_a_password_made_of_the_users_own_name_is_refused(password: str) -> None
 
 
 @pytest.mark.parametrize(
-    "password", [GOOD, "correct horse battery", "\u043a\u043b\u044e\u0447-\u0414\u0432\u0456\u0440-93-\u0446\u0436", "a" * 40 + "Zk9#mQ2!vR7&xT", "8chR!x#q"]
+    "password",
+    [
+        GOOD,
+        "correct horse battery",
+        "\u043a\u043b\u044e\u0447-\u0414\u0432\u0456\u0440-93-\u0446\u0436",
+        "a" * 40 + "Zk9#mQ2!vR7&xT",
+        "8chR!x#q",
+    ],
 )
 def test_a_decent_password_is_taken(password: str) -> None:
     async def scenario(passwords: Argon2Passwords) -> None:

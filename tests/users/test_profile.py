@@ -124,8 +124,8 @@ async def _leave_traces(here: Place, user_id: UUID) -> None:
         "INSERT INTO idempotency_keys (user_id, key, request_hash) VALUES ($1, 'k', '')", user_id
     )
     await here.database.execute(
-        "INSERT INTO agent_executions (user_id, id, agent_type, task_id, input_data, status, priority, timeout_ms,"
-        " expires_at) VALUES ($1, gen_random_uuid(), 'a', 't', '', 'queued', 4, 1, now())",
+        "INSERT INTO agent_executions (user_id, id, agent_type, task_id, input_data, status, priority,"
+        " timeout_ms, expires_at) VALUES ($1, gen_random_uuid(), 'a', 't', '', 'queued', 4, 1, now())",
         user_id,
     )
     await here.database.execute(

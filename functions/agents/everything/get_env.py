@@ -14,10 +14,10 @@ _SHOWN = ("LANG", "LC_ALL", "LC_TIME", "SUTAZAI_VERSION", "TZ")
 
 @tool(name="get-env", effect="read", timeout_s=5)
 async def get_env() -> Content:
-    """Return versions, time zone and language of the server as JSON; nothing else of its environment is shown."""
+    """Return versions, time zone and language of the server as JSON, and nothing else of its environment."""
     shown = {"PYTHON_VERSION": platform.python_version(), "SUTAZAI_VERSION": _version()}
     shown |= {name: value for name in _SHOWN if (value := os.environ.get(name))}
-    return text(json.dumps(shown, indent=2, sort_keys=True, ensure_ascii=False))
+    return text(json.dumps(shown, indent=2, sort_keys=True))
 
 
 def _version() -> str:
