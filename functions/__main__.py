@@ -1,8 +1,142 @@
 """`python -m functions`: what operators call."""
 
 import argparse
+import asyncio
+import json
+import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from shared.function import Spec
+
+
+def _list(_: argparse.Namespace) -> int:
+    from shared.catalog import all_functions
+
+    heads = ("NAME", "TRIGGER", "SCOPE", "PORTS", "SCALE", "TIMEOUT", "FUNCTIONS-FRAMEWORK")
+    rows = [heads, *(_row(spec) for spec in all_functions())]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    return 0
+
+
+def _row(spec: "Spec") -> tuple[str, ...]:
+    from shared.function import Every, Http, OnEvent, Service, Tool
+
+    match spec.trigger:
+        case Http(method=method, path=path):
+            trigger = f"{method} {path}"
+        case OnEvent(event=event):
+            trigger = f"on {event.type}"
+        case Tool(name=name, effect=effect):
+            trigger = f"tool {spec.agent}/{name} ({effect})"
+        case Every(seconds=seconds):
+            trigger = f"every {seconds:g} s"
+        case Service():
+            trigger = "service"
+    scope = spec.trigger.scope if isinstance(spec.trigger, Http | Tool) else None
+    ports = ",".join(port.__name__ for port in spec.ports.values())
+    scale = f"{spec.scale.min}..{spec.scale.max} at {spec.scale.target}"
+    timeout = f"{spec.timeout_s:g} s"
+    framework = "no" if isinstance(spec.trigger, Every | Service) else "yes"
+    return spec.deployed, trigger, scope or "-", ports or "-", scale, timeout, framework
+
+
+def _call(asked: argparse.Namespace) -> int:
+    from shared.catalog import find
+    from shared.errors import SutazaiError
+
+    try:
+        print(asyncio.run(_called(find(asked.name), asked.json, asked.user)))
+    except SutazaiError as error:
+        details = json.dumps(error.details, default=str)
+        print(f"{error.code}: {error.message} {details}", file=sys.stderr)
+        return 1
+    return 0
+
+
+async def _called(spec: "Spec", text: str, user_id: UUID) -> str:
+    from shared.config import Settings
+    from shared.errors import Invalid
+    from shared.function import Service, Tool
+    from shared.wiring import Ports
+
+    if isinstance(spec.trigger, Service):
+        raise Invalid(f"{spec.name} runs until it is stopped: see `serve`")
+    async with Ports(Settings.read()) as ports:
+        given = await ports.of(spec)
+        return await (_acted if isinstance(spec.trigger, Tool) else _handled)(spec, text, given, user_id)
+
+
+async def _acted(spec: "Spec", text: str, ports: dict[str, object], user_id: UUID) -> str:
+    """Runs an action here and now, without a task that would record it."""
+    from uuid import uuid4
+
+    from shared.errors import Invalid
+    from shared.perform import RunContext, perform
+    from shared.strict_json import parse
+
+    parameters = parse(text.encode())
+    if not isinstance(parameters, dict):
+        raise Invalid("the parameters are not a JSON object")
+    run = RunContext(user_id=user_id, execution_id=uuid4(), attempt=1)
+    outcome = await perform(
+        spec, parameters, run=run, ports=ports, timeout_s=spec.timeout_s, attempts_left=False
+    )
+    error = outcome.error.model_dump() if outcome.error else None
+    return json.dumps({"status": outcome.status, "result": outcome.result, "error": error}, indent=2)
+
+
+async def _handled(spec: "Spec", text: str, ports: dict[str, object], _: UUID) -> str:
+    from pydantic import TypeAdapter, ValidationError
+
+    from shared.endpoints import invalid, result_type
+    from shared.errors import Invalid
+    from shared.function import Call, Page, Reply
+    from shared.strict_json import dump, parse
+
+    calls = [name for name, port in spec.ports.items() if port is Call]
+    given = {**ports, **dict.fromkeys(calls, Call(request_id="call"))}
+    if missing := spec.ports.keys() - given.keys():
+        raise Invalid(f"{spec.name} is told {sorted(missing)} by the request, and a command has none")
+    try:
+        payload = (
+            () if spec.payload is None else (spec.payload.model_validate_json(dump(parse(text.encode()))),)
+        )
+    except ValidationError as error:
+        raise invalid(error) from None
+    result = await asyncio.wait_for(spec.handler(*payload, **given), spec.timeout_s)
+    if isinstance(result, Page):
+        return result.body.decode()
+    data = result.data if isinstance(result, Reply) else result
+    return TypeAdapter(result_type(spec)).dump_json(data, indent=2, by_alias=True).decode()
+
+
+def _serve(asked: argparse.Namespace) -> int:
+    from shared.background import Background
+    from shared.catalog import actions_of, find
+    from shared.function import Service
+    from shared.serve import App, run
+
+    specs = actions_of(asked.agent) if asked.agent else (find(asked.name),)
+    services = [spec for spec in specs if isinstance(spec.trigger, Service)]
+    # A service answers nothing but the probes.
+    app = App([], beside=[Background(services)]) if services else App(specs)
+    run(app, host=asked.host, port=asked.port)
+    return 0
+
+
+def _migrate(_: argparse.Namespace) -> int:
+    from shared.config import Settings
+    from shared.stores.postgres.migrate import migrate
+
+    names = asyncio.run(migrate(Settings.read().postgres_url))
+    print("\n".join(names) or "nothing to apply")
+    return 0
 
 
 def _gateway(asked: argparse.Namespace) -> int:
@@ -21,31 +155,55 @@ def _worker(asked: argparse.Namespace) -> int:
     return 0
 
 
-def _up(asked: argparse.Namespace) -> int:
+def _up(_: argparse.Namespace) -> int:
     from shared.local import up
 
     return up.main()
 
 
-def _down(asked: argparse.Namespace) -> int:
+def _down(_: argparse.Namespace) -> int:
     from shared.local import up
 
     return up.down()
 
 
-def main() -> int:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m functions", description=__doc__)
     commands = parser.add_subparsers(required=True)
     commands.add_parser("up", help="run the whole platform on this machine").set_defaults(run=_up)
     commands.add_parser("down", help="stop it").set_defaults(run=_down)
+    commands.add_parser("list", help="every function, and what wakes it").set_defaults(run=_list)
+    commands.add_parser("migrate", help="bring the database up to date").set_defaults(run=_migrate)
+    call = commands.add_parser("call", help="call one function once, here")
+    call.add_argument("name")
+    call.add_argument("json", nargs="?", default="{}", help="the payload")
+    call.add_argument("--user", type=UUID, default=UUID(int=0), help="for whom an action runs")
+    call.set_defaults(run=_call)
+    serve = commands.add_parser("serve", help="serve one function, or all actions of one agent")
+    what = serve.add_mutually_exclusive_group(required=True)
+    what.add_argument("name", nargs="?")
+    what.add_argument("--agent")
+    serve.add_argument("--host", default="0.0.0.0")  # noqa: S104 - a container is reached from outside
+    serve.add_argument("--port", type=int, default=int(os.environ.get("PORT") or 8080))
+    serve.set_defaults(run=_serve)
     gateway = commands.add_parser("gateway", help="one process of `up`: all endpoints")
     gateway.add_argument("--port", type=int, required=True)
     gateway.set_defaults(run=_gateway)
     worker = commands.add_parser("worker", help="one process of `up`: all agents")
     worker.add_argument("--ready", type=Path, required=True)
     worker.set_defaults(run=_worker)
-    asked = parser.parse_args()
-    status: int = asked.run(asked)
+    return parser
+
+
+def main() -> int:
+    from shared.errors import ConfigurationError, Unavailable
+
+    asked = _parser().parse_args()
+    try:
+        status: int = asked.run(asked)
+    except (ConfigurationError, LookupError, Unavailable) as exc:
+        print(f"sutazai: {exc}", file=sys.stderr)
+        return 1
     return status
 
 

@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -84,11 +85,14 @@ def refresh_key(folder: Path) -> bytes:
 
 def signing_seeds(folder: Path) -> tuple[bytes, ...]:
     """The live Ed25519 seeds, newest first; the first signs, all of them verify."""
-    numbers = _numbers(folder)
-    if not numbers:
+    if not _numbers(folder):
         _make_key(_signing_path(folder, 1))
-        numbers = _numbers(folder)
-    return tuple(_read(_signing_path(folder, number)) for number in numbers[:LIVE_SIGNING_KEYS])
+    for _ in range(3):
+        # A rotation may delete a key between the listing and the reading.
+        with suppress(FileNotFoundError):
+            numbers = _numbers(folder)[:LIVE_SIGNING_KEYS]
+            return tuple(_read(_signing_path(folder, number)) for number in numbers)
+    raise ConfigurationError("the signing keys change faster than they can be read")
 
 
 def rotate_signing_key(folder: Path) -> None:

@@ -1,8 +1,7 @@
 """Cursors: where a list goes on, opaque to callers."""
 
 import base64
-import binascii
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from shared.errors import Invalid
@@ -18,8 +17,7 @@ def cursor_values(cursor: str) -> tuple[datetime, UUID]:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
         at, _, row_id = text.partition("|")
         moment = datetime.fromisoformat(at)
-        if moment.tzinfo is None:
-            raise ValueError(at)
-        return moment, UUID(row_id)
-    except (ValueError, binascii.Error):
+        # What it cannot turn into UTC, the database could not either.
+        return moment.astimezone(UTC), UUID(row_id)
+    except (ValueError, OverflowError):
         raise Invalid("this cursor is none of ours") from None

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from shared.asgi import Answer, Disconnected, Receive, Request, Scope, Send, failure, send_answer
 from shared.config import Settings
 from shared.endpoints import Endpoint, EventEndpoint, HttpEndpoint, Opened
-from shared.errors import SutazaiError, TimedOut, Unavailable
+from shared.errors import MethodNotAllowed, SutazaiError, TimedOut
 from shared.function import Http, OnEvent, Spec, Tool
 from shared.routing import Routes
 from shared.wiring import Ports
@@ -65,9 +65,13 @@ class App:
         async with self._opening:
             if self._ready:
                 return
-            ports = await self._stack.enter_async_context(Ports(self._settings or Settings.read(), self._overrides))
-            for opened in self._opened:
-                await self._stack.enter_async_context(opened.opened(ports))
+            # What was opened before one failed is closed again: the next request starts over.
+            async with AsyncExitStack() as stack:
+                settings = self._settings or Settings.read()
+                ports = await stack.enter_async_context(Ports(settings, self._overrides))
+                for opened in self._opened:
+                    await stack.enter_async_context(opened.opened(ports))
+                self._stack = stack.pop_all()
             self._ready = True
 
     async def close(self) -> None:
@@ -101,7 +105,7 @@ class App:
     async def _answer(self, request: Request) -> Answer:
         try:
             if request.path in ("/health/live", "/health/ready"):
-                return self._probe(request.path)
+                return await self._probe(request)
             request.check_headers()
             method = "GET" if request.method == "HEAD" else request.method
             endpoint, path_values = self._routes.match(method, request.path)
@@ -119,9 +123,12 @@ class App:
             logger.exception("%s %s failed (request %s)", request.method, request.path, request.request_id)
             return failure(request.request_id, SutazaiError("something went wrong on our side"))
 
-    def _probe(self, path: str) -> Answer:
-        if path == "/health/ready" and not self._ready:
-            raise Unavailable("starting")
+    async def _probe(self, request: Request) -> Answer:
+        if request.method not in ("GET", "HEAD"):
+            raise MethodNotAllowed(f"{request.method} is not served here", allow=["GET"])
+        if request.path == "/health/ready" and not self._ready:
+            # A host without lifespan sends nothing else before this, so no request would open the ports.
+            await self.open()
         return Answer(200, b'{"status":"ok"}', ((b"content-type", b"application/json"),))
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:

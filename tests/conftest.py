@@ -2,9 +2,9 @@
 
 import asyncio
 import contextlib
-import os
+import tempfile
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TypeVar
@@ -29,16 +29,19 @@ class _Kept:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self._stack = contextlib.AsyncExitStack()
 
     def run(self, work: Coroutine[object, object, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(120)
 
-    def enter(self, context: AbstractAsyncContextManager[T]) -> T:
-        return self.run(self._stack.enter_async_context(context))
+    @contextlib.contextmanager
+    def running(self, server: AbstractAsyncContextManager[T]) -> Iterator[T]:
+        stack = contextlib.AsyncExitStack()
+        try:
+            yield self.run(stack.enter_async_context(server))
+        finally:
+            self.run(stack.aclose())
 
     def close(self) -> None:
-        self.run(self._stack.aclose())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()
@@ -58,26 +61,24 @@ def _database(url: str, name: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def _postgres(_servers: _Kept, tmp_path_factory: pytest.TempPathFactory) -> str:
+def _postgres(_servers: _Kept) -> Iterator[str]:
     """A server of this test process, with a migrated template. What a crash would lose does not matter here."""
-    home = _reachable(tmp_path_factory.mktemp("postgres"))
-    url = _servers.enter(running_postgres(home, fsync=False, say=lambda _: None))
 
-    async def prepare() -> None:
+    async def prepare(url: str) -> None:
         await _statement(url, "CREATE DATABASE template")
         await migrate(_database(url, "template"))
 
-    _servers.run(prepare())
-    return url
+    with _home("postgres") as home, _servers.running(running_postgres(home, fsync=False, say=lambda _: None)) as url:
+        _servers.run(prepare(url))
+        yield url
 
 
-def _reachable(folder: Path) -> Path:
-    """The servers run as another user where the tests run as root, and pytest's folders are closed to others."""
-    if os.geteuid() == 0:
-        for parent in (folder, *folder.parents):
-            if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
-                parent.chmod(parent.stat().st_mode | 0o011)
-    return folder
+@contextlib.contextmanager
+def _home(name: str) -> Iterator[Path]:
+    """Outside pytest's own folders: as root the servers run as another user, to whom each new run closes those again."""
+    with tempfile.TemporaryDirectory(prefix=f"sutazai-{name}-") as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder)
 
 
 async def _statement(url: str, statement: str) -> None:
@@ -97,9 +98,9 @@ def database_url(_servers: _Kept, _postgres: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def _valkey(_servers: _Kept, tmp_path_factory: pytest.TempPathFactory) -> str:
-    home = _reachable(tmp_path_factory.mktemp("valkey"))
-    return _servers.enter(running_valkey(home, fsync=False, say=lambda _: None))
+def _valkey(_servers: _Kept) -> Iterator[str]:
+    with _home("valkey") as home, _servers.running(running_valkey(home, fsync=False, say=lambda _: None)) as url:
+        yield url
 
 
 @pytest.fixture
@@ -112,13 +113,3 @@ def redis_url(_valkey: str) -> str:
 def settings(database_url: str, redis_url: str, tmp_path: Path) -> Settings:
     environ = {"SUTAZAI_HOME": str(tmp_path), "SUTAZAI_POSTGRES_URL": database_url, "SUTAZAI_REDIS_URL": redis_url}
     return Settings.read(environ)
-
-
-def run(work: Callable[[], Coroutine[object, object, T]] | Coroutine[object, object, T], *, within_s: float = 60) -> T:
-    """Runs a test's coroutine in a loop of its own, under a deadline."""
-
-    async def bounded() -> T:
-        async with asyncio.timeout(within_s):
-            return await (work() if callable(work) else work)
-
-    return asyncio.run(bounded())

@@ -80,7 +80,7 @@ class Place:
 
 
 async def within_a_second(holds: Callable[[], Awaitable[bool]]) -> None:
-    """Asks again and again: what lives for a while in caches has no event to wait for. Raises TimeoutError."""
+    """Asks again and again: what lapses in a cache has no event to wait for. Raises TimeoutError."""
     async with asyncio.timeout(1):
         async for _ in _ticks():
             if await holds():

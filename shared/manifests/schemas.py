@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from functools import cache
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
@@ -31,7 +31,14 @@ class _Untitled(GenerateJsonSchema):
 
 
 class _AsServed(_Untitled):
-    """Requests as the server takes them: no NUL, no number beyond 64 bits."""
+    """Requests as they are taken: no NUL, no number beyond 64 bits. Answers as they are given: whole."""
+
+    def field_is_required(
+        self,
+        field: core_schema.ModelField | core_schema.DataclassField | core_schema.TypedDictField,
+        total: bool,
+    ) -> bool:
+        return self.mode == "serialization" or super().field_is_required(field, total)
 
     def str_schema(self, schema: core_schema.StringSchema) -> JsonSchemaValue:
         made = super().str_schema(schema)
@@ -44,17 +51,21 @@ class _AsServed(_Untitled):
             made = {**({} if "exclusiveMaximum" in made else {"maximum": _INT64[1]}), **made}
         return made
 
+    def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
+        made = super().dict_schema(schema)
+        return {"propertyNames": {"pattern": _NO_NUL}, **made} if self.mode == "validation" else made
+
     def any_schema(self, schema: core_schema.AnySchema) -> JsonSchemaValue:
         return dict(_ANY) if self.mode == "validation" else super().any_schema(schema)
 
 
 def input_schema(spec: Spec) -> Schema:
-    """Of a tool's parameters. It is shared between calls: not to be changed."""
+    """Of a tool's parameters. Shared between calls: not to be changed."""
     return _input(spec.payload)
 
 
 def output_schema(spec: Spec) -> Schema:
-    """Of a tool's result, in which what is None is left out. It is shared between calls: not to be changed."""
+    """Of a tool's result, in which what is None is left out. Shared between calls: not to be changed."""
     return _output(result_type(spec))
 
 
@@ -92,7 +103,7 @@ def _admits_null(schema: Schema, definitions: Mapping[str, Schema], seen: set[st
         return any(_admits_null(part, definitions, seen) for part in parts)
     if "const" in schema or "enum" in schema:
         return None in (schema.get("enum") or [schema["const"]])
-    return schema.get("type", "null") == "null"
+    return bool(schema.get("type", "null") == "null")
 
 
 def component_schemas(types: Mapping[Use, Any]) -> tuple[dict[Use, Schema], dict[str, Schema]]:
@@ -106,7 +117,7 @@ def component_schemas(types: Mapping[Use, Any]) -> tuple[dict[Use, Schema], dict
     for name, schema in components.items():
         if schema == _ANY:
             components[name] = _any_json(name)
-    return {cast(Use, use): schema for (use, _), schema in schemas.items()}, components
+    return {use: schema for (use, _), schema in schemas.items()}, components
 
 
 def _any_json(name: str) -> Schema:
@@ -114,8 +125,8 @@ def _any_json(name: str) -> Schema:
     return {
         "description": f"Any JSON, nested up to {DEPTH} deep.",
         "anyOf": [
-            {"type": ["null", "boolean", "number"]},
-            {"type": "integer", "minimum": _INT64[0], "maximum": _INT64[1]},
+            {"type": ["null", "boolean"]},
+            {"type": "number", "minimum": _INT64[0], "maximum": _INT64[1]},
             {"type": "string", "pattern": _NO_NUL},
             {"type": "array", "items": itself},
             {"type": "object", "propertyNames": {"pattern": _NO_NUL}, "additionalProperties": itself},

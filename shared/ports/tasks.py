@@ -115,7 +115,7 @@ class Tasks(Protocol):
         """Newest first, without events. Raises Invalid for a cursor that is none of ours."""
 
     async def wait(self, user_id: UUID, task_id: UUID, timeout_s: float) -> Task | None:
-        """The task once it has ended, or as it is when the time is up."""
+        """The task once it has ended, or as it is when the time is up; without its events."""
 
     async def cancel(self, user_id: UUID, task_id: UUID) -> Task:
         """Raises NotFound, and Conflict (`details.status`) when it has already ended."""

@@ -142,8 +142,8 @@ def _transport() -> "httpx.AsyncHTTPTransport":
     import anyio
     import httpx
 
-    # The transport alone: a client would add cookies, redirects, netrc and proxies. No connection is kept: it may
-    # have died unseen, which would fail a request that must not be repeated.
+    # The transport alone: a client would add cookies, redirects, netrc and proxies. No connection is kept:
+    # it may have died unseen, which would fail a request that must not be repeated.
     transport = httpx.AsyncHTTPTransport(
         trust_env=False, limits=httpx.Limits(max_keepalive_connections=0), retries=0
     )
@@ -207,20 +207,20 @@ async def _received(response: "httpx.Response", target: Target) -> bytes:
 def _translated(exc: "httpx.TransportError", target: Target) -> SutazaiError:
     import httpx
 
-    if _caused_by_tls(exc):
-        return ToolError(
-            f"no TLS connection to {target.peer}: its certificate or its protocol is not accepted"
-        )
     if isinstance(exc, httpx.TimeoutException):
         return Unavailable(f"{target.peer} did not answer in time")
-    if isinstance(exc, httpx.NetworkError):
+    if isinstance(exc, httpx.NetworkError) and not _disagrees_on_tls(exc):
         return Unavailable(f"the connection to {target.peer} failed")
+    if isinstance(exc, httpx.NetworkError):
+        return ToolError(f"no TLS connection to {target.peer}: its certificate or protocol is not accepted")
     if isinstance(exc, httpx.RemoteProtocolError) and any(words in str(exc) for words in _CUT):
         return Unavailable(f"{target.peer} closed the connection before its answer was whole")
     return ToolError(f"{target.peer} does not answer in proper HTTP")
 
 
-def _caused_by_tls(exc: BaseException | None) -> bool:
-    while exc is not None and not isinstance(exc, ssl.SSLError):
+def _disagrees_on_tls(exc: BaseException | None) -> bool:
+    """Some errors of `ssl` only say that bytes are missing, as they are where the connection broke."""
+    missing = (ssl.SSLWantReadError, ssl.SSLWantWriteError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
+    while exc is not None and (isinstance(exc, missing) or not isinstance(exc, ssl.SSLError)):
         exc = exc.__cause__ or exc.__context__
     return exc is not None

@@ -85,9 +85,15 @@ async def _count(platform: Platform, ids: list[str], here: Origin) -> dict[str, 
             "SELECT subject, count(*) AS n FROM sutazai.events WHERE type IN ('task.succeeded.v1', 'task.failed.v1',"
             " 'task.cancelled.v1', 'task.expired.v1') GROUP BY subject"
         )
+        late = await connection.fetch(
+            "SELECT subject, array_agg(type || to_char(at, ' HH24:MI:SS.MS') ORDER BY position) FROM sutazai.events"
+            " WHERE subject IN (SELECT id::text FROM sutazai.agent_executions ORDER BY finished_at DESC LIMIT 3) GROUP BY 1"
+        )
         total = await connection.fetchval("SELECT count(*) FROM sutazai.agent_executions")
     finally:
         await connection.close()
+    for row in late:
+        print("late:", dict(row))
     print("ended:", {row["status"]: row["n"] for row in statuses}, "outside calls:", sum(here.calls.values()))
     succeeded = sum(row["n"] for row in statuses if row["status"] == "succeeded")
     ended = sum(row["n"] for row in statuses if row["status"] not in ("queued", "running"))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as limits
 from hypothesis import strategies as st
 
 from shared.crypto import (
@@ -26,6 +27,7 @@ JSON = st.recursive(
 )
 
 
+@limits(deadline=None, max_examples=50)
 @given(st.binary())
 def test_what_is_sealed_opens_again_and_names_its_key(value: bytes) -> None:
     sealed = Codec().seal(value, table="t", column="c", row="1")
@@ -33,6 +35,7 @@ def test_what_is_sealed_opens_again_and_names_its_key(value: bytes) -> None:
     assert Codec().open(sealed, table="t", column="c", row="1") == value
 
 
+@limits(deadline=None, max_examples=50)
 @given(JSON)
 def test_sealed_json_opens_again(value: object) -> None:
     sealed = Codec().seal_json(value, table="t", column="c", row="1")
@@ -94,6 +97,7 @@ def test_rotation_keeps_the_key_before_and_drops_older_ones(tmp_path: Path) -> N
     assert len(list(tmp_path.glob("signing-*.key"))) == 2
 
 
+@limits(deadline=None, max_examples=50)
 @given(st.text(), st.text())
 def test_equal_texts_and_only_they_share_an_index(left: str, right: str) -> None:
     key = b"k" * 32

@@ -11,6 +11,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
+from hypothesis import settings as limits
 from hypothesis import strategies as st
 
 from shared.config import Settings
@@ -134,6 +135,7 @@ def test_any_signed_payload_is_either_claims_or_refused(tmp_path: Path) -> None:
     key = Ed25519PrivateKey.from_private_bytes(signing_seeds(tmp_path / "keys")[0])
     signer = jwt.PyJWS()
 
+    @limits(deadline=None, max_examples=50)
     @given(st.binary(max_size=200))
     def signed(payload: bytes) -> None:
         token = signer.encode(payload, key, algorithm="EdDSA", headers={"kid": kid, "typ": "at+jwt"})
@@ -148,6 +150,7 @@ def verifier(tmp_path_factory: pytest.TempPathFactory) -> SignedTokens:
     return SignedTokens(settings=_settings(tmp_path_factory.mktemp("verifier")))
 
 
+@limits(deadline=None, max_examples=50)
 @given(text=st.text(max_size=300))
 def test_no_text_breaks_the_verifier(verifier: SignedTokens, text: str) -> None:
     with pytest.raises(Unauthorized):

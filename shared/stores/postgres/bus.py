@@ -30,10 +30,9 @@ class PostgresBus:
         self._dead_letters = dead_letters
 
     async def wake(self, wake_ups: Sequence[WakeUp]) -> None:
-        await self._database.execute(
-            "SELECT pg_notify('sutazai_wake', p) FROM unnest($1::text[]) AS hint (p)",
-            [json.dumps([wake_up.agent, wake_up.wanted]) for wake_up in wake_ups],
-        )
+        """Nothing is confirmed: the keeper reminds, as it would where a broker had lost them."""
+        for wake_up in wake_ups:
+            self._signals.send("wake", json.dumps([wake_up.agent, wake_up.wanted]))
 
     async def relay(self) -> None:
         """Consumers read the record themselves; they are only told to look."""

@@ -76,6 +76,8 @@ class Database:
         self._size = settings.database_connections
         self._pool: Pool | None = None
         self._opening = asyncio.Lock()
+        # Of the pool's backends, so that a listener can tell what this process said itself.
+        self.pids: set[int] = set()
 
     async def __aenter__(self) -> Self:
         return self
@@ -98,10 +100,16 @@ class Database:
                     timeout=5,
                     command_timeout=15,
                     reset=_keep,
-                    init=_prepare,
+                    init=self._prepare,
                     server_settings=_session(socket.gethostname()),
                 )
         return self._pool
+
+    async def _prepare(self, connection: Alone) -> None:
+        pid = connection.get_server_pid()
+        self.pids.add(pid)
+        connection.add_termination_listener(lambda _: self.pids.discard(pid))
+        await _prepare(connection)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:

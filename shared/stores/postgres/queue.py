@@ -8,7 +8,6 @@ from shared import strict_json
 from shared.batch import Batcher
 from shared.crypto import Codec
 from shared.errors import Unavailable
-from shared.ports.signals import Signals
 from shared.ports.tasks import Claimed, NewTask, Outcome
 from shared.stores.postgres import queue_sql as sql
 from shared.stores.postgres.database import Database
@@ -21,10 +20,9 @@ _Record = tuple[UUID, NewTask, Outcome, float]
 
 
 class PostgresQueue:
-    def __init__(self, *, database: Database, codec: Codec, signals: Signals) -> None:
+    def __init__(self, *, database: Database, codec: Codec) -> None:
         self._database = database
         self._codec = codec
-        self._signals = signals
         self._finishing: Batcher[_Finish, bool] = Batcher(self._finish, size=32, parallel=2)
         self._recording: Batcher[_Record, UUID] = Batcher(self._record, size=32, parallel=2)
 
@@ -88,8 +86,6 @@ class PostgresQueue:
             [outcome.retry_in_s for _, outcome in batch],
         )
         written = {row["id"] for row in rows}
-        if written:
-            self._signals.send("ended", ",".join(map(str, written)))
         return [task.id in written for task, _ in batch]
 
     async def progress(self, task: Claimed, percent: float, message: str) -> None:

@@ -94,7 +94,7 @@ WITH given AS (
     RETURNING {_CHANGED}
 ), noted AS ({_event(_TYPE_OF_STATUS, "e", source="finish", data=_WITH_REASON)}
 ), audited AS ({_AUDIT.format(rows="e")})
-SELECT id FROM e
+SELECT id, pg_notify('sutazai_ended', e.id::text) FROM e
 """
 
 # $1 users, $2 ids, $3 worker

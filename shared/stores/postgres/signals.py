@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Self
@@ -25,6 +26,7 @@ class PostgresSignals:
     def __init__(self, *, database: Database) -> None:
         self._database = database
         self._to_send: dict[tuple[str, str], None] = {}
+        self._echoes: Counter[tuple[str, str]] = Counter()
         self._sending: asyncio.Task[None] | None = None
         self._listening: asyncio.Task[None] | None = None
         self._listeners: dict[str, set[Heard]] = {}
@@ -41,6 +43,8 @@ class PostgresSignals:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def send(self, channel: Channel, payload: str) -> None:
+        # Listeners of this process need no round trip, and are not told again when the server's echo arrives.
+        self._tell(_PREFIX + channel, payload)
         if len(self._to_send) < _MOST_AT_ONCE * 10:
             self._to_send[(_PREFIX + channel, payload)] = None
         if self._sending is None or self._sending.done():
@@ -51,6 +55,7 @@ class PostgresSignals:
             batch = list(self._to_send)[:_MOST_AT_ONCE]
             for item in batch:
                 del self._to_send[item]
+            self._echoes.update(batch if self._connection is not None else ())
             try:
                 await self._database.execute(
                     "SELECT pg_notify(c, p) FROM unnest($1::text[], $2::text[]) AS hint (c, p)",
@@ -58,6 +63,7 @@ class PostgresSignals:
                     [payload for _, payload in batch],
                 )
             except Unavailable:
+                self._echoes.clear()
                 logger.info("%d hints were not sent; whoever waits polls", len(batch))
 
     @asynccontextmanager
@@ -96,6 +102,7 @@ class PostgresSignals:
             connection.add_termination_listener(lambda _: broken.set())
             for name in list(self._listeners):
                 await self._add(connection, name)
+            self._echoes.clear()
             self._connection = connection
             connected.set()
             self._tell_all()
@@ -111,9 +118,16 @@ class PostgresSignals:
             # The connection is breaking; the one after it adds every channel.
             logger.info("listening to %s will start with the next connection", name)
 
-    def _hear(self, _connection: object, _pid: int, channel: str, payload: object) -> None:
+    def _hear(self, _connection: object, pid: int, channel: str, payload: object) -> None:
+        hint = (channel, str(payload))
+        if pid in self._database.pids and self._echoes.get(hint):
+            self._echoes -= Counter([hint])
+        else:
+            self._tell(*hint)
+
+    def _tell(self, channel: str, payload: str) -> None:
         for heard in tuple(self._listeners.get(channel, ())):
-            heard(str(payload))
+            heard(payload)
 
     def _tell_all(self) -> None:
         for listeners in self._listeners.values():

@@ -1,6 +1,7 @@
 """The askers' side of tasks in the record."""
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
@@ -26,6 +27,7 @@ _ROWS = (
     f"SELECT {_COLUMNS} FROM agent_executions e"
     " LEFT JOIN task_progress p ON p.user_id = e.user_id AND p.execution_id = e.id"
 )
+_ONE = f"{_ROWS} WHERE e.user_id = $1 AND e.id = $2"
 
 
 class PostgresTasks:
@@ -108,7 +110,7 @@ class PostgresTasks:
         return None
 
     async def get(self, user_id: UUID, task_id: UUID) -> Task | None:
-        row = await self._database.fetchrow(f"{_ROWS} WHERE e.user_id = $1 AND e.id = $2", user_id, task_id)
+        row = await self._database.fetchrow(_ONE, user_id, task_id)
         if row is None:
             return None
         events = await self._database.fetch(
@@ -148,17 +150,19 @@ class PostgresTasks:
 
         deadline = asyncio.get_running_loop().time() + timeout_s
         async with self._signals.listening("ended", hear):
-            while True:
-                ended.clear()
-                task = await self.get(user_id, task_id)
+            status = await self._database.fetchval(
+                "SELECT status FROM agent_executions WHERE user_id = $1 AND id = $2", user_id, task_id
+            )
+            while status is not None:
                 left_s = deadline - asyncio.get_running_loop().time()
-                if task is None or task.status in TERMINAL or left_s <= 0:
-                    return task
-                try:
-                    async with asyncio.timeout(min(left_s, _POLL_S)):
-                        await ended.wait()
-                except TimeoutError:
-                    continue
+                if status not in TERMINAL and left_s > 0:
+                    await _set_within(ended, min(left_s, _POLL_S))
+                    ended.clear()
+                row = await self._database.fetchrow(_ONE, user_id, task_id)
+                status = row and row["status"]
+                if row is not None and (status in TERMINAL or left_s <= 0):
+                    return self._task(row, [])
+        return None
 
     async def cancel(self, user_id: UUID, task_id: UUID) -> Task:
         cancelled = await self._database.fetch(sql.CANCEL, user_id, task_id)
@@ -206,6 +210,12 @@ class PostgresTasks:
             execution_time=(ended - started).total_seconds() * 1000 if started and ended else None,
             events=events,
         )
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
 
 
 class _Depths:

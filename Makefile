@@ -1,0 +1,52 @@
+# PYTHON makes the virtual environment; everything else runs in it.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+
+.PHONY: up down test check format bench chaos security
+
+# `exec`: signals reach the supervisor itself, and its end is the end of this.
+up: $(VENV)/.base
+	@exec $(BIN)/python -m functions up
+
+down: $(VENV)/.base
+	@exec $(BIN)/python -m functions down
+
+# T: a path, K: an expression.
+test: $(VENV)/.dev
+	@$(BIN)/python -m pytest -q -n 2 $(T) $(if $(K),-k '$(K)')
+
+check: $(VENV)/.dev
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --quiet --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(VENV)/.dev
+	@$(BIN)/ruff check --quiet --fix-only
+	@$(BIN)/ruff format --quiet
+
+# B: a module of tests/bench.
+bench: $(VENV)/.dev
+	@exec $(BIN)/python -m tests.bench.$(or $(B),$(error which one? `make bench B=host`))
+
+# C: a module of tests/chaos. N tasks, S seeds, MINUTES at most.
+chaos: $(VENV)/.dev
+	@exec $(BIN)/python -m tests.chaos.$(or $(C),$(error which one? `make chaos C=local`)) \
+		$(if $(N),--tasks $(N)) $(if $(S),--seeds $(S)) $(if $(MINUTES),--minutes $(MINUTES))
+
+security: $(VENV)/.dev
+	@$(BIN)/ruff check --quiet --select S
+	@exec $(BIN)/python -m tests.security
+
+$(BIN)/python:
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.base: requirements/base.txt | $(BIN)/python
+	@$(INSTALL) -r $<
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt | $(BIN)/python
+	@$(INSTALL) -r $<
+	@touch $@
