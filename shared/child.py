@@ -1,10 +1,15 @@
-"""`python -m shared.child`: runs actions that may block, one at a time, where they can be killed."""
+"""`python -m shared.child MODULE...`: a nursery, which has imported what actions need and forks a child when asked.
+
+A child runs actions that may block, or that a worker died under, one at a time, where they can be killed.
+"""
 
 import asyncio
 import ctypes
+import gc
 import os
 import resource
 import signal
+import socket
 import struct
 import sys
 from pathlib import Path
@@ -19,7 +24,7 @@ from shared.function import MIB
 from shared.perform import RunContext, perform
 from shared.ports.tasks import Outcome
 from shared.strict_json import Json
-from shared.wiring import Ports
+from shared.wiring import Ports, import_adapters
 
 MEMORY_BYTES = 2048 * MIB
 _PR_SET_PDEATHSIG = 1
@@ -35,9 +40,14 @@ class _ToldRun(RunContext):
 
 
 def write(stream: BinaryIO, message: Json) -> None:
-    body = strict_json.dump(message)
-    stream.write(struct.pack("!I", len(body)) + body)
+    stream.write(framed(message))
     stream.flush()
+
+
+def framed(message: Json) -> bytes:
+    """Four bytes of length, then JSON."""
+    body = strict_json.dump(message)
+    return struct.pack("!I", len(body)) + body
 
 
 def read(stream: BinaryIO) -> dict[str, Json] | None:
@@ -74,7 +84,7 @@ async def _run(job: dict[str, Json], ports: Ports, answers: BinaryIO) -> Outcome
 
 def _guard(settings: Settings) -> None:
     """Dies with its parent, stays within its memory, and sees little of the file system."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _die_with_parent()
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     settings.files_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Code that is imported late, and what the system's libraries look up.
@@ -82,21 +92,42 @@ def _guard(settings: Settings) -> None:
     confine(read_write=[settings.files_dir], read_only=[*code, *map(Path, ("/usr", "/lib", "/lib64", "/etc", "/dev"))])
 
 
-def main() -> None:
-    jobs = os.fdopen(os.dup(0), "rb")
-    answers = os.fdopen(os.dup(1), "wb")
-    # What an action prints must not end up among the answers.
-    os.dup2(2, 1)
-    settings = Settings.read()
-    ports = Ports(settings)
+def _die_with_parent() -> None:
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _serve(connection: socket.socket, settings: Settings) -> None:
+    """The life of a child: jobs in, outcomes out, until the other end closes."""
+    jobs, answers = connection.makefile("rb"), connection.makefile("wb")
+    _guard(settings)
     with asyncio.Runner() as runner:
-        for module in sys.argv[1:]:
-            runner.run(ports.of(load(module)))
-        _guard(settings)
-        write(answers, {"ready": True})
+        ports = Ports(settings)
         while job := read(jobs):
             write(answers, {"outcome": outcome_message(runner.run(_run(job, ports, answers)))})
         runner.run(ports.__aexit__())
+
+
+def main() -> None:
+    control = socket.socket(fileno=os.dup(0))
+    _die_with_parent()
+    settings = Settings.read()
+    for module in sys.argv[1:]:
+        import_adapters(load(module))
+    # Nobody waits for children: what became of one shows at its socket.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    gc.freeze()
+    control.sendall(b"r")
+    while received := socket.recv_fds(control, 1, 1)[1]:
+        connection = socket.socket(fileno=received[0])
+        if (pid := os.fork()) == 0:
+            control.close()
+            _serve(connection, settings)
+            os._exit(0)
+        connection.close()
+        # By this handle a child can be killed, and never another process that was given its number.
+        handle = os.pidfd_open(pid)
+        socket.send_fds(control, [b"c"], [handle])
+        os.close(handle)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,17 @@
-"""Child processes for actions that block: started ahead, killed at the action's timeout, replaced when they die."""
+"""Child processes for actions that block: forked from a nursery, killed at the action's timeout."""
 
 import asyncio
 import contextlib
+import os
+import signal
+import socket
 import struct
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Self
 
 from shared import strict_json
+from shared.child import framed
 from shared.errors import Unavailable
 from shared.function import Spec
 from shared.perform import RunContext, failed, timed_out
@@ -23,72 +26,111 @@ class _Died(Exception):
 
 
 class _Child:
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-
-    @classmethod
-    async def start(cls, modules: Sequence[str]) -> Self:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "shared.child", *modules, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-        )
-        child = cls(process)
-        try:
-            async with asyncio.timeout(_START_S):
-                await child.read()
-        except BaseException:
-            await child.kill()
-            raise
-        return child
+    def __init__(self, handle: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._handle = handle
+        self._reader = reader
+        self._writer = writer
 
     async def ask(self, job: Json, run: RunContext) -> dict[str, Json]:
-        assert self._process.stdin is not None
-        body = strict_json.dump(job)
-        self._process.stdin.write(struct.pack("!I", len(body)) + body)
-        with contextlib.suppress(ConnectionError):
-            await self._process.stdin.drain()
+        self._writer.write(framed(job))
         while True:
-            message = await self.read()
+            message = await self._read()
             outcome = message.get("outcome")
             if isinstance(outcome, dict):
                 return outcome
             run.progress(float(str(message["progress"])), str(message["message"]))
 
-    async def read(self) -> dict[str, Json]:
-        assert self._process.stdout is not None
+    async def _read(self) -> dict[str, Json]:
         try:
-            size = struct.unpack("!I", await self._process.stdout.readexactly(4))[0]
-            message = strict_json.load(await self._process.stdout.readexactly(size))
-        except asyncio.IncompleteReadError as exc:
+            size = struct.unpack("!I", await self._reader.readexactly(4))[0]
+            message = strict_json.load(await self._reader.readexactly(size))
+        except (asyncio.IncompleteReadError, ConnectionError) as exc:
             raise _Died from exc
         assert isinstance(message, dict)
         return message
 
-    async def kill(self) -> None:
+    def kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
-        await self._process.wait()
-        # The pipe's transport is closed by hand: its own finalizer would warn after the loop has gone.
-        if self._process.stdin is not None:
-            self._process.stdin.close()
+            signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+        os.close(self._handle)
+        self._writer.close()
+
+
+class _Nursery:
+    """The process that forks children; one that died is replaced when the next child is wanted."""
+
+    def __init__(self, modules: Sequence[str]) -> None:
+        self._modules = modules
+        self._process: asyncio.subprocess.Process | None = None
+        self._control: socket.socket | None = None
+        self._asking = asyncio.Lock()
+
+    async def child(self) -> _Child:
+        """Raises _Died when no nursery comes up."""
+        async with self._asking:
+            if self._process is None or self._process.returncode is not None:
+                await self._start()
+            ours, theirs = socket.socketpair()
+            with theirs:
+                try:
+                    handle = await asyncio.to_thread(self._fork, theirs)
+                except OSError as exc:
+                    ours.close()
+                    await self.close()
+                    raise _Died from exc
+        reader, writer = await asyncio.open_connection(sock=ours)
+        return _Child(handle, reader, writer)
+
+    async def _start(self) -> None:
+        await self.close()
+        self._control, theirs = socket.socketpair()
+        self._control.settimeout(_START_S)
+        with theirs:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "shared.child", *self._modules, stdin=theirs
+            )
+        await asyncio.to_thread(self._control.recv, 1)
+
+    def _fork(self, connection: socket.socket) -> int:
+        assert self._control is not None
+        socket.send_fds(self._control, [b"f"], [connection.fileno()])
+        handles = socket.recv_fds(self._control, 1, 1)[1]
+        if not handles:
+            raise OSError("the nursery has ended")
+        return handles[0]
+
+    async def close(self) -> None:
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
+            self._process = None
 
 
 class Children:
-    """At most `size` children at once. They start when the first job comes, or by `start`."""
+    """At most `size` children at once, forked when they are wanted and kept for the next job."""
 
     def __init__(self, specs: Sequence[Spec], *, size: int) -> None:
-        self._modules = [spec.module for spec in specs if runs_in_child(spec)]
+        self._nursery = _Nursery([spec.module for spec in specs])
+        self._wanted = any(map(runs_in_child, specs))
         self._slots = asyncio.Semaphore(size)
+        # Mostly actions that wait rather than block, and there are many after a worker has died.
+        self._slots_alone = asyncio.Semaphore(size * 4)
         self._size = size
         self._idle: list[_Child] = []
 
     async def start(self) -> None:
         """Starts one child ahead where there is any use for it."""
-        if self._modules and not self._idle:
-            self._idle.append(await _Child.start(self._modules))
+        if self._wanted and not self._idle:
+            self._idle.append(await self._nursery.child())
 
     async def close(self) -> None:
         while self._idle:
-            await self._idle.pop().kill()
+            self._idle.pop().kill()
+        await self._nursery.close()
 
     async def run(self, spec: Spec, task: Claimed, run: RunContext, *, timeout_s: float, alone: bool) -> Outcome:
         """`alone`: in a child of its own, which ends with it. Cancelling kills the child."""
@@ -102,7 +144,8 @@ class Children:
             "attempts_left": task.attempt < task.max_attempts,
         }
         try:
-            async with self._slots, self._child(alone=alone) as child, asyncio.timeout(timeout_s + 0.25):
+            slots = self._slots_alone if alone else self._slots
+            async with slots, self._child(alone=alone) as child, asyncio.timeout(timeout_s + 0.25):
                 outcome = await child.ask(job, run)
         except TimeoutError:
             return timed_out(timeout_s)
@@ -120,14 +163,14 @@ class Children:
 
     @asynccontextmanager
     async def _child(self, *, alone: bool) -> AsyncIterator[_Child]:
-        child = self._idle.pop() if self._idle and not alone else await _Child.start(self._modules)
+        child = self._idle.pop() if self._idle and not alone else await self._nursery.child()
         try:
             yield child
         except BaseException:
-            await child.kill()
+            child.kill()
             raise
         if alone or len(self._idle) >= self._size:
-            await child.kill()
+            child.kill()
         else:
             self._idle.append(child)
 

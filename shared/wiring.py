@@ -75,6 +75,19 @@ class Ports:
         return cast(object, made)
 
 
+def import_adapters(spec: Spec) -> None:
+    """Imports what opening a function's ports would, and opens nothing."""
+    for port in spec.ports.values():
+        if port not in PER_CALL:
+            _import_needs(_adapter(port))
+
+
+def _import_needs(adapter: type) -> None:
+    for need in get_type_hints(adapter.__init__).values():
+        if isinstance(need, type) and need not in (Settings, type(None)):
+            _import_needs(_adapter(need))
+
+
 def _adapter(port: type) -> type:
     name = f"{port.__module__}.{port.__qualname__}"
     if name not in ADAPTERS and not getattr(port, "_is_protocol", False):

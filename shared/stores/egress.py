@@ -121,9 +121,10 @@ class HttpEgress:
         _check(method, headers)
         assert self._transport is not None, "used before it was opened"
         limit_s = min(timeout_s, TOTAL_S)
+        message = _message(method, target, headers, body, limit_s)
         try:
             async with asyncio.timeout(limit_s):
-                return await _exchange(self._transport, method, target, headers, body)
+                return await _exchange(self._transport, message, target)
         except TimeoutError as exc:
             raise Unavailable(f"{target.peer} did not answer within {limit_s:g} s") from exc
 
@@ -152,28 +153,33 @@ def _transport() -> "httpx.AsyncHTTPTransport":
     return transport
 
 
-async def _exchange(
-    transport: "httpx.AsyncHTTPTransport",
-    method: str,
-    target: Target,
-    headers: Mapping[str, str],
-    body: bytes,
-) -> Response:
+def _message(
+    method: str, target: Target, headers: Mapping[str, str], body: bytes, limit_s: float
+) -> "httpx.Request":
     import httpx
 
-    request = httpx.Request(
+    return httpx.Request(
         method,
         httpx.URL(scheme=target.scheme, host=target.host, port=target.port, raw_path=target.path.encode()),
         headers={
             "accept": "*/*",
             "user-agent": "SutazAI",
-            **_lower(headers),
+            **{name.lower(): value for name, value in headers.items()},
             "accept-encoding": "identity",
             "connection": "close",
         },
         content=body,
-        extensions={"timeout": {"connect": CONNECT_S, "pool": CONNECT_S}},
+        # For TCP and for TLS each. A third keeps the deadline out of both: the driver leaves its socket open when
+        # it is cancelled amid TLS.
+        extensions={"timeout": {"connect": min(CONNECT_S, limit_s / 3)}},
     )
+
+
+async def _exchange(
+    transport: "httpx.AsyncHTTPTransport", request: "httpx.Request", target: Target
+) -> Response:
+    import httpx
+
     try:
         response = await transport.handle_async_request(request)
         try:
@@ -182,13 +188,8 @@ async def _exchange(
             await response.aclose()
     except httpx.TransportError as exc:
         raise _translated(exc, target) from exc
-    return Response(
-        status=response.status_code, headers=dict(response.headers), body=received, url=target.url
-    )
-
-
-def _lower(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name.lower(): value for name, value in headers.items()}
+    headers = dict(response.headers)
+    return Response(status=response.status_code, headers=headers, body=received, url=target.url)
 
 
 async def _received(response: "httpx.Response", target: Target) -> bytes:

@@ -89,10 +89,13 @@ async def _count(platform: Platform, ids: list[str], here: Origin) -> dict[str, 
             "SELECT subject, array_agg(type || to_char(at, ' HH24:MI:SS.MS') ORDER BY position) FROM sutazai.events"
             " WHERE subject IN (SELECT id::text FROM sutazai.agent_executions ORDER BY finished_at DESC LIMIT 3) GROUP BY 1"
         )
+        failed = await connection.fetch(
+            "SELECT error::text, attempt, losses FROM sutazai.agent_executions WHERE status = 'failed' LIMIT 3"
+        )
         total = await connection.fetchval("SELECT count(*) FROM sutazai.agent_executions")
     finally:
         await connection.close()
-    for row in late:
+    for row in (*late, *failed):
         print("late:", dict(row))
     print("ended:", {row["status"]: row["n"] for row in statuses}, "outside calls:", sum(here.calls.values()))
     succeeded = sum(row["n"] for row in statuses if row["status"] == "succeeded")

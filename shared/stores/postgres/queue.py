@@ -15,6 +15,8 @@ from shared.strict_json import Json
 
 # A process beats once a second, so it may miss two beats; after that its tasks are free for others.
 ALIVE_S = 3.0
+# Longer than the answer to a claim is waited for.
+_FORGOTTEN_S = 20.0
 _Finish = tuple[Claimed, Outcome]
 _Record = tuple[UUID, NewTask, Outcome, float]
 
@@ -62,7 +64,11 @@ class PostgresQueue:
             [task.id for task in held],
             [task.fence for task in held],
         )
-        return [row["id"] for row in rows if row["id"]] if rows else None
+        if not rows:
+            return None
+        ids, fences = [task.id for task in held], [task.fence for task in held]
+        await self._database.execute(sql.FORGOTTEN, worker, _FORGOTTEN_S, ids, fences)
+        return [row["id"] for row in rows if row["id"]]
 
     async def leave(self, worker: UUID) -> None:
         await self._database.execute(sql.LEAVE, worker)

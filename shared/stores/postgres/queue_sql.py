@@ -24,9 +24,12 @@ _AUDIT = (
     " SELECT 'user:' || e.user_id, 'task.' || e.status, e.agent_type || '/' || e.task_id || '/' || e.id, 'done'"
     " FROM {rows} e WHERE e.status NOT IN ('queued', 'running')"
 )
+# now() is when a transaction began, which may be before the one whose row it had to wait for.
+_ENDED_AT = "greatest(now(), e.created_at, e.started_at)"
 _CHANGED = "e.user_id, e.id, e.agent_type, e.task_id, e.status, e.version, e.error"
 
 # Own tasks that already wait make a new one wait longer: fairness between users, and it needs no look at others.
+# Keys are written in one order: two batches that repeat them in different ones would block each other.
 # $1.. arrays: ids, users, agents, tools, inputs, priorities, timeouts, ttls, attempts, retry_of, keys, digests
 ACCEPT = f"""
 WITH given AS (
@@ -46,7 +49,7 @@ WITH given AS (
     SELECT g.id, g.user_id, g.agent, g.tool, g.input, 'queued', g.priority,
         now() - g.priority * interval '5 minutes' + least(d.queued + g.nth - 1, 10000) * interval '20 milliseconds',
         g.timeout_ms, now() + make_interval(secs => g.ttl_s), g.attempts, g.retry_of, g.key, g.digest
-    FROM given g JOIN depth d USING (user_id) ORDER BY g.n
+    FROM given g JOIN depth d USING (user_id) ORDER BY g.user_id, g.key, g.n
     ON CONFLICT (user_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
     RETURNING id, user_id, agent_type, task_id, version
 ), noted AS ({_event(f"'{TaskSubmitted.type}'", "e", source="execute")})
@@ -71,7 +74,7 @@ WITH picked AS MATERIALIZED (
 ), e AS (
     UPDATE agent_executions e
     SET status = 'running', worker_id = $1, fence = e.fence + 1, attempt = e.attempt + 1, version = e.version + 1,
-        started_at = now(), due_at = NULL
+        started_at = greatest(now(), e.created_at), due_at = NULL
     FROM picked p WHERE e.user_id = p.user_id AND e.id = p.id
     RETURNING {_CLAIMED}, e.rank, e.version
 ), noted AS ({_event(f"'{TaskStarted.type}'", "e", source="claim", data=f"{_DATA} || jsonb_build_object('attempt', e.attempt)")})
@@ -86,7 +89,7 @@ WITH given AS (
 ), e AS (
     UPDATE agent_executions e
     SET status = g.status, output_data = g.output, error = g.error, version = e.version + 1,
-        finished_at = CASE WHEN g.retry_in_s IS NULL THEN now() END,
+        finished_at = CASE WHEN g.retry_in_s IS NULL THEN {_ENDED_AT} END,
         due_at = now() + make_interval(secs => g.retry_in_s), rank = NULL,
         worker_id = CASE WHEN g.retry_in_s IS NULL THEN e.worker_id END
     FROM given g
@@ -126,7 +129,7 @@ SELECT id FROM e
 
 CANCEL = f"""
 WITH e AS (
-    UPDATE agent_executions e SET status = 'cancelled', finished_at = now(), rank = NULL, due_at = NULL, version = e.version + 1
+    UPDATE agent_executions e SET status = 'cancelled', finished_at = {_ENDED_AT}, rank = NULL, due_at = NULL, version = e.version + 1
     WHERE user_id = $1 AND ($2::uuid IS NULL OR id = $2) AND status IN ('queued', 'running')
     RETURNING {_CHANGED}
 ), noted AS ({_event(_TYPE_OF_STATUS, "e", source="cancel")}
@@ -134,18 +137,23 @@ WITH e AS (
 SELECT id FROM e
 """
 
-# Workers that are gone; their tasks run again at their old rank, alone, and the attempt is given back.
-_TAKE_BACK = f"""
-, lost AS (
+
+def _take_back(gone: str, only: str = "") -> str:
+    """What lost workers held runs again at its old rank, alone, and the attempt is given back.
+
+    `gone` selects their ids; with `only`, not everything they held.
+    """
+    return f"""
+WITH gone AS ({gone}), lost AS (
     SELECT e.user_id, e.id, CASE
         WHEN e.attached THEN 'failed' WHEN e.losses >= 4 THEN 'failed' WHEN e.expires_at <= now() THEN 'expired'
         ELSE 'queued' END AS status
-    FROM agent_executions e JOIN gone ON e.worker_id = gone.id WHERE e.status = 'running' FOR UPDATE OF e
+    FROM agent_executions e JOIN gone ON e.worker_id = gone.id WHERE e.status = 'running' {only} FOR UPDATE OF e
 ), e AS (
     UPDATE agent_executions e
     SET status = lost.status, version = e.version + 1, losses = e.losses + 1, worker_id = NULL,
         attempt = CASE WHEN lost.status = 'queued' THEN e.attempt - 1 ELSE e.attempt END,
-        finished_at = CASE WHEN lost.status <> 'queued' THEN now() END,
+        finished_at = CASE WHEN lost.status <> 'queued' THEN {_ENDED_AT} END,
         error = CASE lost.status WHEN 'failed' THEN jsonb_build_object('code',
             CASE WHEN e.attached THEN 'CALLER_LOST' ELSE 'WORKER_LOST' END, 'message',
             CASE WHEN e.attached THEN 'caller lost' ELSE 'its workers died 5 times' END, 'retryable', true) END
@@ -153,21 +161,29 @@ _TAKE_BACK = f"""
     RETURNING {_CHANGED}
 ), noted AS ({_event(_TYPE_OF_STATUS, "e", source="reap", data=_WITH_REASON)}
 ), audited AS ({_AUDIT.format(rows="e")})
+SELECT DISTINCT agent_type FROM e
 """
 
-REAP = f"WITH gone AS (DELETE FROM workers WHERE alive_until < now() RETURNING id) {_TAKE_BACK} SELECT DISTINCT agent_type FROM e"
+
+REAP = _take_back("DELETE FROM workers WHERE alive_until < now() RETURNING id")
 # Claims that slipped in while their worker was being declared dead.
-REAP_ORPHANS = (
-    "WITH gone AS (SELECT DISTINCT worker_id AS id FROM agent_executions r WHERE status = 'running'"
-    f" AND NOT EXISTS (SELECT FROM workers w WHERE w.id = r.worker_id)) {_TAKE_BACK} SELECT DISTINCT agent_type FROM e"
+REAP_ORPHANS = _take_back(
+    "SELECT DISTINCT worker_id AS id FROM agent_executions r WHERE status = 'running'"
+    " AND NOT EXISTS (SELECT FROM workers w WHERE w.id = r.worker_id)"
 )
-LEAVE = f"WITH gone AS (DELETE FROM workers WHERE id = $1 RETURNING id) {_TAKE_BACK} SELECT DISTINCT agent_type FROM e"
-LEAVE_SLOT = f"WITH gone AS (DELETE FROM workers WHERE slot = $1 RETURNING id) {_TAKE_BACK} SELECT DISTINCT agent_type FROM e"
-LEAVE_ALL = f"WITH gone AS (DELETE FROM workers WHERE slot LIKE $1 RETURNING id) {_TAKE_BACK} SELECT DISTINCT agent_type FROM e"
+LEAVE = _take_back("DELETE FROM workers WHERE id = $1 RETURNING id")
+LEAVE_SLOT = _take_back("DELETE FROM workers WHERE slot = $1 RETURNING id")
+LEAVE_ALL = _take_back("DELETE FROM workers WHERE slot LIKE $1 RETURNING id")
+# $1 worker, $2 seconds, $3 ids, $4 fences. What it was given so long ago and does not hold: the answer to its claim was lost.
+FORGOTTEN = _take_back(
+    "SELECT $1::uuid AS id",
+    "AND e.started_at < now() - make_interval(secs => $2) AND NOT EXISTS ("
+    "SELECT FROM unnest($3::uuid[], $4::bigint[]) AS h (id, fence) WHERE h.id = e.id AND h.fence = e.fence)",
+)
 
 EXPIRE = f"""
 WITH e AS (
-    UPDATE agent_executions e SET status = 'expired', finished_at = now(), rank = NULL, due_at = NULL, version = e.version + 1
+    UPDATE agent_executions e SET status = 'expired', finished_at = {_ENDED_AT}, rank = NULL, due_at = NULL, version = e.version + 1
     WHERE (e.user_id, e.id) IN (
         SELECT user_id, id FROM agent_executions WHERE status = 'queued' AND expires_at <= now() LIMIT 500 FOR UPDATE SKIP LOCKED
     ) AND e.status = 'queued'

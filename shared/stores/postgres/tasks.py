@@ -5,6 +5,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any, Self
 from uuid import UUID, uuid4
 
@@ -16,7 +17,7 @@ from shared.paging import cursor_of, cursor_values
 from shared.ports.signals import Signals
 from shared.ports.tasks import TERMINAL, NewTask, Status, Task, TaskError, TaskEvent, TaskList
 from shared.stores.postgres import queue_sql as sql
-from shared.stores.postgres.database import Database
+from shared.stores.postgres.database import Connection, Database
 from shared.stores.postgres.queue import open_column, seal_column
 
 _POLL_S = 1.0
@@ -49,23 +50,37 @@ class PostgresTasks:
         return await self._accepting.submit(tasks)
 
     async def _accept(self, requests: Sequence[Sequence[NewTask]]) -> list[list[UUID] | Exception]:
-        refused = [await self._refusal(request) for request in requests]
-        rows = [(uuid4(), new) for request, no in zip(requests, refused, strict=True) if no is None for new in request]
-        ids = await self._insert(rows)
-        results: list[list[UUID] | Exception] = []
-        at = iter(ids)
-        for request, no in zip(requests, refused, strict=True):
-            mine = [next(at) for _ in request] if no is None else []
-            mismatch = next((item for item in mine if isinstance(item, Exception)), None)
-            results.append(no or mismatch or [item for item in mine if isinstance(item, UUID)])
-        for agent, count in Counter(new.agent for _, new in rows).items():
+        results: list[list[UUID] | Exception | None] = [await self._refusal(request) for request in requests]
+        while left := [n for n, result in enumerate(results) if result is None]:
+            try:
+                found = await self._insert([requests[n] for n in left])
+            except _Mixed as mixed:
+                left, found = [left[at] for at in mixed.places], [_mismatch() for _ in mixed.places]
+            for n, result in zip(left, found, strict=True):
+                results[n] = result
+        for agent, count in Counter(new.agent for request in requests for new in request).items():
             self._signals.send("accepted", f"{agent} {count}")
-        return results
+        return [result for result in results if result is not None]
 
-    async def _insert(self, rows: Sequence[tuple[UUID, NewTask]]) -> list[UUID | Exception]:
-        if not rows:
-            return []
-        inserted = await self._database.fetch(
+    async def _insert(self, requests: Sequence[Sequence[NewTask]]) -> list[list[UUID] | Exception]:
+        """Raises _Mixed, having written nothing, when a key stands for another request but not all of its tasks' do."""
+        rows = [(uuid4(), new) for request in requests for new in request]
+        may_mix = any(len(request) > 1 and request[0].key is not None for request in requests)
+        async with self._database.transaction() if may_mix else self._database.connection() as connection:
+            written = await self._write(connection, rows)
+            earlier = await _earlier(connection, [new for task_id, new in rows if task_id not in written])
+            ids = iter(rows)
+            given = [
+                [task_id if task_id in written else earlier.get(_use(new)) for task_id, new in islice(ids, len(request))]
+                for request in requests
+            ]
+            mixed = [at for at, mine in enumerate(given) if None in mine and not written.isdisjoint(mine)]
+            if mixed:
+                raise _Mixed(mixed)
+        return [_mismatch() if None in mine else [task_id for task_id in mine if task_id] for mine in given]
+
+    async def _write(self, connection: Connection, rows: Sequence[tuple[UUID, NewTask]]) -> set[UUID | None]:
+        inserted = await connection.fetch(
             sql.ACCEPT,
             [task_id for task_id, _ in rows],
             [new.user_id for _, new in rows],
@@ -80,24 +95,7 @@ class PostgresTasks:
             [new.key for _, new in rows],
             [new.digest for _, new in rows],
         )
-        written = {row["id"] for row in inserted}
-        earlier = await self._earlier([new for task_id, new in rows if task_id not in written])
-        return [task_id if task_id in written else earlier[new.user_id, new.key] for task_id, new in rows]
-
-    async def _earlier(self, repeated: Sequence[NewTask]) -> dict[tuple[UUID, str | None], UUID | Exception]:
-        """What the keys stand for that were used before."""
-        if not repeated:
-            return {}
-        rows = await self._database.fetch(sql.OF_KEYS, [new.user_id for new in repeated], [new.key for new in repeated])
-        known = {(row["user_id"], row["idempotency_key"]): row for row in rows}
-        found: dict[tuple[UUID, str | None], UUID | Exception] = {}
-        for new in repeated:
-            row = known[new.user_id, new.key or ""]
-            same = row["request_hash"] == new.digest
-            found[new.user_id, new.key] = (
-                row["id"] if same else IdempotencyMismatch("this Idempotency-Key was used for another request")
-            )
-        return found
+        return {row["id"] for row in inserted}
 
     async def _refusal(self, request: Sequence[NewTask]) -> Exception | None:
         """Queues are bounded by the keeper's count of a moment ago, so a burst may pass by a little."""
@@ -196,7 +194,8 @@ class PostgresTasks:
             priority=row["priority"],
             parameters=open_column(self._codec, "input_data", row["id"], row["input_data"]),
             result=None if output is None else open_column(self._codec, "output_data", row["id"], output),
-            error=None if row["error"] is None or row["status"] == "queued" else TaskError.model_validate(row["error"]),
+            # What an earlier attempt met says nothing about how the task ended otherwise.
+            error=TaskError.model_validate(row["error"]) if row["status"] == "failed" else None,
             progress=100.0 if row["status"] == "succeeded" else row["percent"] or 0.0,
             message=row["message"] or "",
             attempts=row["attempt"],
@@ -210,6 +209,33 @@ class PostgresTasks:
             execution_time=(ended - started).total_seconds() * 1000 if started and ended else None,
             events=events,
         )
+
+
+class _Mixed(Exception):
+    """The requests at these places can be written in part only."""
+
+    def __init__(self, places: Sequence[int]) -> None:
+        super().__init__(places)
+        self.places = places
+
+
+_Use = tuple[UUID, str | None, bytes | None]
+
+
+def _use(new: NewTask) -> _Use:
+    return new.user_id, new.key, new.digest
+
+
+def _mismatch() -> IdempotencyMismatch:
+    return IdempotencyMismatch("this Idempotency-Key was used for another request")
+
+
+async def _earlier(connection: Connection, repeated: Sequence[NewTask]) -> dict[_Use, UUID]:
+    """What keys stand for that were used before."""
+    if not repeated:
+        return {}
+    rows = await connection.fetch(sql.OF_KEYS, [new.user_id for new in repeated], [new.key for new in repeated])
+    return {(row["user_id"], row["idempotency_key"], row["request_hash"]): row["id"] for row in rows}
 
 
 async def _set_within(event: asyncio.Event, seconds: float) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
+from shared.config import Settings
 from shared.errors import Unavailable
 from shared.ports.bus import WakeUp
 from shared.ports.signals import Signals
@@ -14,7 +15,7 @@ from shared.stores.postgres.database import Database, connect, translated
 # Whoever holds this advisory lock is the active keeper.
 KEEPER_LOCK = 0x4B45_4550
 _MOST_WANTED = 32
-# Owners with fewer waiting tasks than this are far from every bound.
+# Owners with fewer waiting tasks than this are far from every usual bound.
 _DEEP = 1000
 
 _NUMBER = """
@@ -25,7 +26,7 @@ WITH settled AS (
     SELECT position, nextval('event_seq') AS seq FROM (SELECT e.position FROM events e JOIN settled USING (position)
     ORDER BY e.xid, e.position) ordered
 )
-UPDATE events e SET seq = n.seq FROM numbered n WHERE e.position = n.position
+UPDATE events e SET seq = n.seq FROM numbered n WHERE e.position = n.position AND e.seq IS NULL
 """
 
 _DEPTHS = """
@@ -62,10 +63,11 @@ _TRIM = {
 
 
 class PostgresUpkeep:
-    def __init__(self, *, database: Database, signals: Signals, audit: AuditTrail) -> None:
+    def __init__(self, *, database: Database, signals: Signals, audit: AuditTrail, settings: Settings) -> None:
         self._database = database
         self._signals = signals
         self._audit = audit
+        self._deep = min(_DEEP, settings.max_queued_per_user)
 
     @asynccontextmanager
     async def active(self) -> AsyncIterator[None]:
@@ -87,7 +89,7 @@ class PostgresUpkeep:
             connection.terminate()
 
     async def claimable(self) -> list[WakeUp]:
-        rows = await self._database.fetch(_DEPTHS, _DEEP)
+        rows = await self._database.fetch(_DEPTHS, self._deep)
         return [WakeUp(row["agent_type"], min(row["claimable"], _MOST_WANTED)) for row in rows]
 
     async def make_due(self) -> Sequence[str]:
