@@ -84,9 +84,7 @@ async def _acted(spec: "Spec", text: str, ports: dict[str, object], user_id: UUI
     if not isinstance(parameters, dict):
         raise Invalid("the parameters are not a JSON object")
     run = RunContext(user_id=user_id, execution_id=uuid4(), attempt=1)
-    outcome = await perform(
-        spec, parameters, run=run, ports=ports, timeout_s=spec.timeout_s, attempts_left=False
-    )
+    outcome = await perform(spec, parameters, run=run, ports=ports, timeout_s=spec.timeout_s, attempts_left=False)
     error = outcome.error.model_dump() if outcome.error else None
     return json.dumps({"status": outcome.status, "result": outcome.result, "error": error}, indent=2)
 
@@ -104,9 +102,7 @@ async def _handled(spec: "Spec", text: str, ports: dict[str, object], _: UUID) -
     if missing := spec.ports.keys() - given.keys():
         raise Invalid(f"{spec.name} is told {sorted(missing)} by the request, and a command has none")
     try:
-        payload = (
-            () if spec.payload is None else (spec.payload.model_validate_json(dump(parse(text.encode()))),)
-        )
+        payload = () if spec.payload is None else (spec.payload.model_validate_json(dump(parse(text.encode()))),)
     except ValidationError as error:
         raise invalid(error) from None
     result = await asyncio.wait_for(spec.handler(*payload, **given), spec.timeout_s)

@@ -1,13 +1,15 @@
 """Requests in and answers out, at the level of ASGI; nothing here knows a function."""
 
 import logging
+import os
 import re
+import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from functools import lru_cache
+from itertools import chain
 from typing import Any
 from urllib.parse import unquote
-from uuid import uuid4
 
 from shared.errors import Invalid, MethodNotAllowed, RateLimited, SutazaiError, TooLarge, Unauthorized, Unavailable
 from shared.strict_json import dump
@@ -50,7 +52,7 @@ class Request:
         self.path: str = scope.get("raw_path", scope["path"].encode()).partition(b"?")[0].decode("latin-1")
         self.query: bytes = scope["query_string"]
         sent = self.headers.get(b"x-request-id", b"")
-        self.request_id = sent.decode() if _REQUEST_ID.fullmatch(sent) else uuid4().hex
+        self.request_id = sent.decode() if sent and _REQUEST_ID.fullmatch(sent) else os.urandom(16).hex()
 
     def header(self, name: bytes) -> str | None:
         value = self.headers.get(name)
@@ -64,7 +66,7 @@ class Request:
     def check_headers(self) -> None:
         """Raises Invalid: too many bytes of headers, or one that must be single is doubled."""
         headers = self.scope["headers"]
-        if sum(len(name) + len(value) for name, value in headers) > HEADER_BYTES:
+        if sum(map(len, chain.from_iterable(headers))) > HEADER_BYTES:
             raise Invalid("the headers are larger than 16 KiB")
         if len(self.headers) != len(headers):
             names = [name for name, _ in headers]
@@ -79,7 +81,7 @@ class Request:
             raise TooLarge(f"the body is larger than {limit_bytes} bytes")
         message = await self._receive()
         if message["type"] == "http.request" and not message.get("more_body", False):
-            return self._within(bytes(message.get("body", b"")), limit_bytes)
+            return bytes(self._within(message.get("body", b""), limit_bytes))
         chunks = bytearray()
         while message["type"] == "http.request":
             chunks += message.get("body", b"")
@@ -113,10 +115,18 @@ class Request:
 
 
 def now_text() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    second, millisecond = divmod(time.time_ns() // 1_000_000, 1000)
+    return f"{_second_text(second)}.{millisecond:03d}Z"
 
 
-def success(request_id: str, data: bytes, *, status: int, message: str = "", headers: Iterable[tuple[str, str]] = ()) -> Answer:
+@lru_cache(maxsize=2)
+def _second_text(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+
+
+def success(
+    request_id: str, data: bytes, *, status: int, message: str = "", headers: Iterable[tuple[str, str]] = ()
+) -> Answer:
     """The envelope around `data`, which is JSON already."""
     text = b'"OK"' if not message else dump(message)
     body = b'{"success":true,"data":%b,"message":%b,"timestamp":"%b","request_id":"%b"}' % (
@@ -125,7 +135,7 @@ def success(request_id: str, data: bytes, *, status: int, message: str = "", hea
         now_text().encode(),
         request_id.encode(),
     )
-    extra = tuple((name.lower().encode(), value.encode()) for name, value in headers)
+    extra = [(name.lower().encode(), value.encode()) for name, value in headers]
     return Answer(status, body, (_JSON, *extra))
 
 

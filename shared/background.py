@@ -24,9 +24,10 @@ class Background:
     @asynccontextmanager
     async def opened(self, ports: Ports) -> AsyncIterator[None]:
         tasks = [
-            asyncio.create_task(_kept(spec.name, partial(spec.handler, **await ports.of(spec)))) for spec in self._services
+            asyncio.create_task(_kept(spec.name, partial(spec.handler, **await ports.of(spec))))
+            for spec in self._services
         ]
-        bus = await ports.open(Bus)  # type: ignore[type-abstract]
+        bus = await ports.open(Bus)
         for consumer in self._consumers:
             await consumer.open(ports)
             consume = partial(bus.consume, consumer.name, consumer.type, consumer.handle)

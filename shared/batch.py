@@ -1,4 +1,4 @@
-"""Work that is cheaper together: what arrives while a batch runs makes up the next one, so nothing ever waits for a timer."""
+"""Work that is cheaper together: what arrives while a batch runs makes up the next, so nothing waits for a timer."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -11,7 +11,9 @@ O = TypeVar("O")  # noqa: E741
 class Batcher(Generic[I, O]):
     """`run` gets up to `size` items and returns as many results, each a value or the exception for its item."""
 
-    def __init__(self, run: Callable[[Sequence[I]], Awaitable[Sequence[O | Exception]]], *, size: int, parallel: int = 1) -> None:
+    def __init__(
+        self, run: Callable[[Sequence[I]], Awaitable[Sequence[O | Exception]]], *, size: int, parallel: int = 1
+    ) -> None:
         self._run = run
         self._size = size
         self._parallel = parallel

@@ -36,7 +36,9 @@ class _ToldRun(RunContext):
     answers: BinaryIO
 
     def progress(self, percent: float, message: str = "") -> None:
-        write(self.answers, {"progress": percent, "message": message})
+        super().progress(percent, message)
+        assert self.latest is not None
+        write(self.answers, {"progress": self.latest[0], "message": self.latest[1]})
 
 
 def write(stream: BinaryIO, message: Json) -> None:

@@ -31,6 +31,10 @@ class _Child:
         self._reader = reader
         self._writer = writer
 
+    @property
+    def lives(self) -> bool:
+        return not self._reader.at_eof()
+
     async def ask(self, job: Json, run: RunContext) -> dict[str, Json]:
         self._writer.write(framed(job))
         while True:
@@ -87,7 +91,7 @@ class _Nursery:
         self._control.settimeout(_START_S)
         with theirs:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "shared.child", *self._modules, stdin=theirs
+                sys.executable, "-m", "shared.child", *self._modules, stdin=theirs.fileno()
             )
         await asyncio.to_thread(self._control.recv, 1)
 
@@ -163,7 +167,8 @@ class Children:
 
     @asynccontextmanager
     async def _child(self, *, alone: bool) -> AsyncIterator[_Child]:
-        child = self._idle.pop() if self._idle and not alone else await self._nursery.child()
+        child = None if alone else self._taken()
+        child = child or await self._nursery.child()
         try:
             yield child
         except BaseException:
@@ -173,6 +178,15 @@ class Children:
             child.kill()
         else:
             self._idle.append(child)
+
+    def _taken(self) -> _Child | None:
+        """An idle one that has not died meanwhile."""
+        while self._idle:
+            child = self._idle.pop()
+            if child.lives:
+                return child
+            child.kill()
+        return None
 
 
 def runs_in_child(spec: Spec) -> bool:

@@ -53,9 +53,13 @@ def _data(content_type: bytes, body: bytes) -> Json:
     return parse(body)
 
 
-def envelope(event: Event, *, source: str, subject: str, agent: str | None = None, user_id: UUID | None = None) -> Envelope:
+def envelope(
+    event: Event, *, source: str, subject: str, agent: str | None = None, user_id: UUID | None = None
+) -> Envelope:
     data = event.model_dump(mode="json")
-    return Envelope(id=str(uuid4()), source=source, type=event.type, subject=subject, agent=agent, userid=user_id, data=data)
+    return Envelope(
+        id=str(uuid4()), source=source, type=event.type, subject=subject, agent=agent, userid=user_id, data=data
+    )
 
 
 def encode(event: Envelope) -> bytes:

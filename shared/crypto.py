@@ -34,9 +34,7 @@ class Codec:
         """Raises ConfigurationError when the value was sealed by a key this version does not know."""
         if not sealed or sealed[0] != _PLAIN:
             version = sealed[0] if sealed else None
-            raise ConfigurationError(
-                f"{table}.{column} of {str(row)!r} has the unknown key version {version!r}"
-            )
+            raise ConfigurationError(f"{table}.{column} of {str(row)!r} has the unknown key version {version!r}")
         return sealed[1:]
 
     def open_text(self, sealed: bytes, *, table: str, column: str, row: UUID | str) -> str:

@@ -84,15 +84,15 @@ class HttpEndpoint:
 
     async def answer(self, request: Request, path: Mapping[str, str]) -> Answer:
         caller = await self._caller(request)
-        call = _call(request)
+        key = _idempotency_key(request)
         payload, body = await self._read(request, path)
-        if self._kept is None or caller is None or call.idempotency_key is None:
-            return await self._run(payload, caller, call)
+        if self._kept is None or caller is None or key is None:
+            return await self._run(payload, caller, request, key)
         digest = hashlib.sha256(b"\0".join((request.method.encode(), request.path.encode(), body))).digest()
-        async with self._kept.once(caller.user_id, call.idempotency_key, digest) as kept:
+        async with self._kept.once(caller.user_id, key, digest) as kept:
             if kept.answer is not None:
                 return Answer(kept.answer[0], kept.answer[1], _JSON)
-            answer = await self._run(payload, caller, call)
+            answer = await self._run(payload, caller, request, key)
             kept.keep(answer.status, answer.body)
             return answer
 
@@ -123,31 +123,43 @@ class HttpEndpoint:
         except ValidationError as error:
             raise invalid(error) from None
 
-    async def _run(self, payload: BaseModel | None, caller: Caller | None, call: Call) -> Answer:
+    async def _run(self, payload: BaseModel | None, caller: Caller | None, request: Request, key: str | None) -> Answer:
         given = dict(self._ports)
-        given.update(dict.fromkeys(self._wants_call, call))
-        given.update(dict.fromkeys(self._wants_caller, caller))
+        for name in self._wants_call:
+            given[name] = _call(request, key)
+        for name in self._wants_caller:
+            given[name] = caller
         handler = self.spec.handler
         result = await (handler(**given) if self._payload is None else handler(payload, **given))
         if isinstance(result, Page):
             return Answer(self._http.status, result.body, ((b"content-type", result.content_type.encode()),))
-        reply = result if isinstance(result, Reply) else Reply(data=result)
-        data = b"null" if self._result is None else self._result.dump_json(reply.data, by_alias=True)
-        status = reply.status or self._http.status
+        if not isinstance(result, Reply):
+            return self._answered(result, self._http.status, request.request_id)
+        status = result.status or self._http.status
+        return self._answered(result.data, status, request.request_id, message=result.message, headers=result.headers)
+
+    def _answered(
+        self, result: Any, status: int, request_id: str, *, message: str = "", headers: tuple[tuple[str, str], ...] = ()
+    ) -> Answer:
+        data = b"null" if self._result is None else self._result.dump_json(result, by_alias=True)
         if not self._http.envelope:
             return Answer(status, data, _JSON)
-        return success(call.request_id, data, status=status, message=reply.message, headers=reply.headers)
+        return success(request_id, data, status=status, message=message, headers=headers)
 
 
-def _call(request: Request) -> Call:
+def _idempotency_key(request: Request) -> str | None:
     key = request.header(b"idempotency-key")
     if key is not None and not (1 <= len(key) <= 128 and all("!" <= character <= "~" for character in key)):
         raise Invalid("an Idempotency-Key is 1 to 128 visible ASCII characters")
+    return key
+
+
+def _call(request: Request, idempotency_key: str | None) -> Call:
     return Call(
         request_id=request.request_id,
         address=request.address,
         user_agent=(request.header(b"user-agent") or "")[:200],
-        idempotency_key=key,
+        idempotency_key=idempotency_key,
         wait_s=_preferred_wait(request.header(b"prefer")),
         method=request.method,
         path=request.path,

@@ -189,7 +189,9 @@ class Spec:
 
     @property
     def summary(self) -> str:
-        return (inspect.getdoc(self.handler) or inspect.getdoc(inspect.getmodule(self.handler)) or "").partition("\n")[0]
+        return (inspect.getdoc(self.handler) or inspect.getdoc(inspect.getmodule(self.handler)) or "").partition("\n")[
+            0
+        ]
 
 
 def _mark(trigger: Trigger, timeout_s: float, scale: Scale | None) -> Callable[[H], H]:
@@ -216,7 +218,15 @@ def http(
 
     `keyed`: an Idempotency-Key makes the answer be kept and repeated; False where the handler does better itself.
     """
-    trigger = Http(method=method, path=path, scope=scope, status=status, envelope=envelope, body_limit_bytes=body_limit_bytes, keyed=keyed)
+    trigger = Http(
+        method=method,
+        path=path,
+        scope=scope,
+        status=status,
+        envelope=envelope,
+        body_limit_bytes=body_limit_bytes,
+        keyed=keyed,
+    )
     return _mark(trigger, timeout_s, scale)
 
 
@@ -236,7 +246,7 @@ def tool(
     scope: str = "agents:execute",
     scale: Scale | None = None,
 ) -> Callable[[H], H]:
-    """An agent's action. `async def` runs on the loop; plain `def` and effect exec in a child, killed at the timeout."""
+    """An agent's action. `async def` runs on the loop; plain `def` and effect exec in a child, killed at its timeout."""
     if not 0 < timeout_s <= LONGEST_TASK_S:
         raise ValueError(f"timeout_s={timeout_s!r}: a task runs inside one request, at most {LONGEST_TASK_S:.0f} s")
 

@@ -21,6 +21,7 @@ from shared.strict_json import Json
 logger = logging.getLogger("sutazai.run")
 
 RESULT_BYTES = 10 * MIB
+_MESSAGE_CHARACTERS = 2000
 
 
 @dataclass
@@ -36,7 +37,8 @@ class RunContext:
         return f"{self.execution_id}:{step}"
 
     def progress(self, percent: float, message: str = "") -> None:
-        self.latest = (percent, message)
+        # In this order what is no number counts as 0.
+        self.latest = (min(max(0.0, percent), 100.0), strict_json.plain(message[:_MESSAGE_CHARACTERS]))
 
 
 @cache
@@ -45,12 +47,20 @@ def _results(module: str, result: Any) -> TypeAdapter[Any]:
 
 
 async def perform(
-    spec: Spec, parameters: Mapping[str, Json], *, run: Run, ports: Mapping[str, object], timeout_s: float, attempts_left: bool
+    spec: Spec,
+    parameters: Mapping[str, Json],
+    *,
+    run: Run,
+    ports: Mapping[str, object],
+    timeout_s: float,
+    attempts_left: bool,
 ) -> Outcome:
     """Never raises but CancelledError: every other end is an outcome. `timeout_s` bounds an async action only."""
     try:
         given = {name: run if port is Run else ports[name] for name, port in spec.ports.items()}
-        arguments = () if spec.payload is None else (spec.payload.model_validate_json(strict_json.dump(dict(parameters))),)
+        arguments = (
+            () if spec.payload is None else (spec.payload.model_validate_json(strict_json.dump(dict(parameters))),)
+        )
         async with asyncio.timeout(timeout_s):
             result = spec.handler(*arguments, **given)
             if spec.is_async:
@@ -84,7 +94,9 @@ def failed(error: SutazaiError, *, attempt: int | None = None) -> Outcome:
     retry_in_s = None
     if error.retryable and attempt is not None:
         retry_in_s = min(2.0**attempt, 60.0) * random.uniform(0.5, 1.0)  # noqa: S311
-    said = TaskError(code=error.code, message=error.message, retryable=error.retryable)
+    # A tool quotes what it has read, and names of files need not even be text.
+    message = strict_json.plain(error.message[:_MESSAGE_CHARACTERS])
+    said = TaskError(code=error.code, message=message, retryable=error.retryable)
     return Outcome("failed", error=said, retry_in_s=retry_in_s)
 
 

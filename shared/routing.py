@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Generic, TypeVar
 from urllib.parse import unquote
 
 from shared.errors import Invalid, MethodNotAllowed, NotFound
 
 T = TypeVar("T")
+_NO_VALUES: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -22,6 +24,8 @@ class Routes(Generic[T]):
 
     def __init__(self) -> None:
         self._root: _Node[T] = _Node()
+        # A path without variables wins at every fork, so the tree need not be asked for it.
+        self._whole: dict[str, _Node[T]] = {}
 
     def add(self, method: str, path: str, target: T) -> None:
         """Raises ValueError when the route is taken."""
@@ -36,17 +40,19 @@ class Routes(Generic[T]):
         if method in node.methods:
             raise ValueError(f"{method} {path} is served twice")
         node.methods[method] = (target, tuple(names))
+        if not names:
+            self._whole["/" + path.strip("/")] = node
 
     def match(self, method: str, path: str) -> tuple[T, Mapping[str, str]]:
         """`path` as sent, still percent-encoded. Raises NotFound or MethodNotAllowed (`details.allow`)."""
         values: list[str] = []
-        node = self._find(self._root, path.strip("/").split("/"), 0, values)
+        node = self._whole.get(path) or self._find(self._root, path.strip("/").split("/"), 0, values)
         if node is None:
             raise NotFound(f"no such path: {path[:200]!r}")
         if method not in node.methods:
             raise MethodNotAllowed(f"{method} is not served here", allow=sorted(node.methods))
         target, names = node.methods[method]
-        return target, dict(zip(names, map(_decoded, values), strict=True))
+        return target, dict(zip(names, map(_decoded, values), strict=True)) if names else _NO_VALUES
 
     def _find(self, node: _Node[T], segments: list[str], at: int, values: list[str]) -> _Node[T] | None:
         if at == len(segments):

@@ -1,6 +1,7 @@
 """JSON from strangers: what goes in comes out, so whatever another reader might read differently is refused."""
 
 import json
+import re
 from collections.abc import Iterator
 from math import isfinite
 
@@ -14,6 +15,7 @@ STRING_BYTES = 256 * 1024
 _INT64 = range(-(1 << 63), 1 << 63)
 # The parser recurses in C; this bounds it before it starts, strings with brackets in them included.
 _BRACKETS = 100_000
+_UNHEARD_OF = re.compile("[\0\ud800-\udfff]")
 
 
 def _whole(text: str) -> int:
@@ -40,7 +42,7 @@ def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
 
 
 def parse(body: bytes, *, string_bytes: int = STRING_BYTES) -> Json:
-    """Raises Invalid for bad syntax or encoding, duplicate keys, numbers beyond 64 bits, NUL, lone surrogates, and sizes."""
+    """Raises Invalid for bad syntax or encoding, doubled keys, numbers beyond 64 bits, NUL, lone surrogates, sizes."""
     if body.count(b"[") + body.count(b"{") > _BRACKETS:
         raise Invalid("the JSON has too many parts")
     try:
@@ -101,6 +103,11 @@ def _check_string(text: str, string_bytes: int) -> None:
         raise Invalid("a string holds half of a surrogate pair") from None
     if size > string_bytes:
         raise Invalid(f"a string is longer than {string_bytes} bytes")
+
+
+def plain(text: str) -> str:
+    """`text` as the rules above allow it: what they refuse becomes U+FFFD."""
+    return _UNHEARD_OF.sub("\ufffd", text)
 
 
 def dump(value: Json) -> bytes:

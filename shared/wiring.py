@@ -1,7 +1,6 @@
-"""Which adapter stands behind each port. Strings, so that a driver is imported when its port is opened, never before."""
+"""Which adapter stands behind each port: strings, so that a driver is imported when its port is opened."""
 
 import importlib
-import inspect
 from contextlib import AsyncExitStack
 from typing import Any, Self, TypeVar, cast, get_type_hints
 
@@ -66,13 +65,19 @@ class Ports:
     async def _make(self, adapter: type) -> object:
         if adapter in self._opened:
             return self._opened[adapter]
-        hints = get_type_hints(adapter.__init__)
-        names = [name for name in inspect.signature(adapter).parameters if name in hints]
-        made: Any = adapter(**{name: await self.open(hints[name]) for name in names})
+        made: Any = adapter(**{name: await self.open(need) for name, need in _needs(adapter).items()})
         if hasattr(made, "__aenter__"):
             made = await self._stack.enter_async_context(made)
         self._opened[adapter] = made
         return cast(object, made)
+
+
+def _needs(adapter: type) -> dict[str, type]:
+    """What its constructor takes, by parameter."""
+    constructor = vars(adapter).get("__init__")
+    if constructor is None:
+        return {}
+    return {name: need for name, need in get_type_hints(constructor).items() if name != "return"}
 
 
 def import_adapters(spec: Spec) -> None:
@@ -83,8 +88,8 @@ def import_adapters(spec: Spec) -> None:
 
 
 def _import_needs(adapter: type) -> None:
-    for need in get_type_hints(adapter.__init__).values():
-        if isinstance(need, type) and need not in (Settings, type(None)):
+    for need in _needs(adapter).values():
+        if need is not Settings:
             _import_needs(_adapter(need))
 
 

@@ -32,7 +32,7 @@ BUDGET_S = 240.0
 
 
 _CALLER_LOST = Outcome("failed", error=TaskError(code="CALLER_LOST", message="caller lost", retryable=True))
-_CANCELLED = Outcome("failed", error=TaskError(code="CANCELLED", message="the task was cancelled"))
+_CANCELLED = Outcome("cancelled", error=TaskError(code="CANCELLED", message="the task was cancelled"))
 
 
 @dataclass(slots=True)
@@ -59,13 +59,15 @@ class Worker:
         self._queue: Queue
 
     async def __aenter__(self) -> Self:
-        self._queue = await self._ports.open(Queue)  # type: ignore[type-abstract]
+        self._queue = await self._ports.open(Queue)
         for spec in self._actions.values():
             if not runs_in_child(spec):
                 self._opened[spec.module] = await self._ports.of(spec)
         await self._children.start()
         self._id = await self._join(cold_start_ms=process_age_ms())
-        self._loops = [asyncio.create_task(loop) for loop in (self._beat(), self._write_progress(), self._hear_cancels())]
+        self._loops = [
+            asyncio.create_task(loop) for loop in (self._beat(), self._write_progress(), self._hear_cancels())
+        ]
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -103,7 +105,7 @@ class Worker:
                 # A full batch says that there is more; otherwise only the end of one of mine is news.
                 if free > 0 and len(claimed) == min(free, BATCH):
                     continue
-                ended, mine = await asyncio.wait(mine, return_when=asyncio.FIRST_COMPLETED)
+                _, mine = await asyncio.wait(mine, return_when=asyncio.FIRST_COMPLETED)
         finally:
             if mine:
                 await asyncio.wait(mine)
@@ -165,8 +167,8 @@ class Worker:
         finally:
             work.cancel()
             self._held.pop(task.id, None)
-            await asyncio.shield(self._finish(task, outcome))
-        return outcome
+            written = await asyncio.shield(self._finish(task, outcome))
+        return outcome if written else _CANCELLED
 
     def _start(self, task: Claimed) -> "asyncio.Task[None]":
         run = RunContext(task.user_id, task.id, task.attempt)
@@ -198,13 +200,14 @@ class Worker:
             attempts_left=task.attempt < task.max_attempts,
         )
 
-    async def _finish(self, task: Claimed, outcome: Outcome) -> None:
+    async def _finish(self, task: Claimed, outcome: Outcome) -> bool:
         """Tries for as long as the task may still be ours: an outcome that is not recorded costs another run."""
         while True:
             try:
-                if not await self._queue.finish(task, outcome):
+                written = await self._queue.finish(task, outcome)
+                if not written:
                     logger.info("task %s had moved on; its outcome was dropped", task.id)
-                return
+                return written
             except Unavailable:
                 await asyncio.sleep(0.2)
 
@@ -241,7 +244,7 @@ class Worker:
         def hear(payload: str | None) -> None:
             self._drop([task_id for task_id in self._held if payload and str(task_id) in payload])
 
-        signals = await self._ports.open(Signals)  # type: ignore[type-abstract]
+        signals = await self._ports.open(Signals)
         async with signals.listening("cancelled", hear):
             await asyncio.Event().wait()
 

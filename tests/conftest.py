@@ -75,7 +75,7 @@ def _postgres(_servers: _Kept) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _home(name: str) -> Iterator[Path]:
-    """Outside pytest's own folders: as root the servers run as another user, to whom each new run closes those again."""
+    """Outside pytest's own folders: as root the servers run as another user, whom each new run shuts out of those."""
     with tempfile.TemporaryDirectory(prefix=f"sutazai-{name}-") as folder:
         Path(folder).chmod(0o711)
         yield Path(folder)

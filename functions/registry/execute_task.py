@@ -48,11 +48,13 @@ async def execute_task(request: Execute, *, caller: Caller, call: Call, tasks: T
         if task is not None and task.status in TERMINAL:
             ended = Execution.model_validate(task.model_dump(include=set(Execution.model_fields)))
             return Reply(data=ended, message=task.status)
-    return Reply(data=Execution(task_id=task_id, agent_id=asked.agent_id, status="queued"), status=202, message="queued")
+    return Reply(
+        data=Execution(task_id=task_id, agent_id=asked.agent_id, status="queued"), status=202, message="queued"
+    )
 
 
 def _new(asked: Sequence[AskedTask], caller: Caller, call: Call, body: str) -> list[NewTask]:
-    """A key of the caller's covers the whole request; with a blank in it, a task's own cannot be one of the caller's."""
+    """A caller's key covers the whole request; with a blank in it, a task's own can be no other key of theirs."""
     key = call.idempotency_key
     digest = hashlib.sha256(body.encode()).digest() if key else None
     return [

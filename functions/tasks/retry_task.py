@@ -34,7 +34,7 @@ async def retry_task(request: RetryTask, *, caller: Caller, call: Call, tasks: T
         user_id=caller.user_id,
         agent=old.agent_id,
         tool=old.task,
-        parameters=old.parameters,  # type: ignore[arg-type]
+        parameters=old.parameters,
         priority=old.priority,
         max_attempts=old.max_attempts,
         retry_of=old.task_id,
@@ -42,4 +42,6 @@ async def retry_task(request: RetryTask, *, caller: Caller, call: Call, tasks: T
         digest=hashlib.sha256(old.task_id.bytes).digest() if key else None,
     )
     [task_id] = await tasks.accept([new])
-    return Reply(data=Retried(task_id=task_id, agent_id=old.agent_id, status="queued", retry_of=old.task_id), status=202)
+    return Reply(
+        data=Retried(task_id=task_id, agent_id=old.agent_id, status="queued", retry_of=old.task_id), status=202
+    )

@@ -17,9 +17,7 @@ class ChangePassword(Payload):
 
 
 @http("POST", "/api/v1/users/change-password", scope="users:me", keyed=False)
-async def change_password(
-    request: ChangePassword, *, caller: Caller, users: Users, passwords: Passwords
-) -> Ended:
+async def change_password(request: ChangePassword, *, caller: Caller, users: Users, passwords: Passwords) -> Ended:
     if request.new_password != request.confirm_password:
         raise Invalid("confirm_password is not the new password", field="confirm_password")
     old = await confirmed(

@@ -14,9 +14,7 @@ class UpdateMe(Payload):
 
 @http("PUT", "/api/v1/users/me", scope="users:me")
 async def update_me(request: UpdateMe, *, caller: Caller, users: Users) -> User:
-    user = await users.update_profile(
-        caller.user_id, full_name=request.full_name, preferences=request.preferences
-    )
+    user = await users.update_profile(caller.user_id, full_name=request.full_name, preferences=request.preferences)
     if user is None:
         raise NotFound(f"no user {str(caller.user_id)!r}")
     return user

@@ -23,9 +23,7 @@ async def update_user(request: UpdateUser, *, caller: Caller, users: Users) -> U
     if request.roles is None and request.is_active is None:
         raise Invalid("roles or is_active is needed")
     roles = tuple(request.roles) if request.roles is not None else None
-    user = await users.set_access(
-        request.user_id, actor=caller.user_id, roles=roles, is_active=request.is_active
-    )
+    user = await users.set_access(request.user_id, actor=caller.user_id, roles=roles, is_active=request.is_active)
     if user is None:
         raise NotFound(f"no user {str(request.user_id)!r}")
     return user

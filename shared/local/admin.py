@@ -7,9 +7,7 @@ from shared.ports.passwords import Passwords
 from shared.ports.users import Registration, Users, normal_email
 
 
-async def ensure_admin(
-    users: Users, passwords: Passwords, email: str, password: str | None
-) -> tuple[str, str] | None:
+async def ensure_admin(users: Users, passwords: Passwords, email: str, password: str | None) -> tuple[str, str] | None:
     """The address and password to print, or None where there is an administrator already.
 
     Raises ConfigurationError when address or password will not do, or the address is a plain user's.
@@ -24,9 +22,7 @@ async def ensure_admin(
         raise ConfigurationError(f"the first administrator cannot be made: {exc}") from exc
     for username in ("admin", f"admin-{secrets.token_hex(4)}"):
         try:
-            await users.register(
-                Registration(email=address, username=username, password_hash=hashed, roles=("admin",))
-            )
+            await users.register(Registration(email=address, username=username, password_hash=hashed, roles=("admin",)))
         except Conflict:
             # Another process was faster, or a user has taken the name.
             if await users.has_admin():

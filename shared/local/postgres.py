@@ -108,9 +108,7 @@ async def server_account(home: Path) -> Account:
     )
 
 
-async def postgres_service(
-    home: Path, port: int = 0, *, say: Say = logger.info, fsync: bool = True
-) -> Service:
+async def postgres_service(home: Path, port: int = 0, *, say: Say = logger.info, fsync: bool = True) -> Service:
     """PostgreSQL on this state folder, its cluster made on first use; port 0 picks one."""
     account = await server_account(home)
     folder, version = await _usable_binaries(home, account, say)

@@ -63,7 +63,9 @@ async def _run(home: Path) -> None:
             await _functions(home, supervisor, environ, port)
             urls = {"api": f"http://127.0.0.1:{port}"}
             write_json(home / "run" / "urls.json", urls)
-            _say(f"SutazAI is ready after {time.monotonic() - began:.1f} s: {urls['api']}/api/v1/docs (Ctrl-C stops it)")
+            _say(
+                f"SutazAI is ready after {time.monotonic() - began:.1f} s: {urls['api']}/api/v1/docs (Ctrl-C stops it)"
+            )
             await asyncio.Event().wait()
     with suppress(FileNotFoundError):
         (home / "run" / "urls.json").unlink()
@@ -110,7 +112,7 @@ async def _prepare(settings: Settings, environ: Mapping[str, str]) -> None:
         await connection.close()
     async with Ports(settings) as ports:
         email = environ.get("SUTAZAI_ADMIN_EMAIL") or "admin@sutazai.local"
-        users, passwords = await ports.open(Users), await ports.open(Passwords)  # type: ignore[type-abstract]
+        users, passwords = await ports.open(Users), await ports.open(Passwords)
         if made := await ensure_admin(users, passwords, email, environ.get("SUTAZAI_ADMIN_PASSWORD")):
             _say(f"administrator: {made[0]}  password: {made[1]}  (shown this once)")
 

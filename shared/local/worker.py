@@ -32,7 +32,7 @@ async def _work(actions: Sequence[Spec], ready: Path) -> None:
             def hear(wake_up: WakeUp) -> None:
                 woken[wake_up.agent].set()
 
-            bus = await ports.open(Bus)  # type: ignore[type-abstract]
+            bus = await ports.open(Bus)
             async with bus.waking(worker.agents, hear), asyncio.TaskGroup() as group:
                 for agent, event in woken.items():
                     event.set()

@@ -188,9 +188,7 @@ def _shape(schema: Schema) -> str:
 def _bounds(schema: Schema) -> str:
     """Limits that say something: those of 64 bits hold for every number."""
     known = {key: schema[key] for key in _BOUNDS if key in schema and schema[key] is not None}
-    told = {
-        key: value for key, value in known.items() if not (isinstance(value, int) and abs(value) >= 1 << 62)
-    }
+    told = {key: value for key, value in known.items() if not (isinstance(value, int) and abs(value) >= 1 << 62)}
     return "".join(f", {escape(_BOUNDS[key].format(_plain(value)))}" for key, value in told.items())
 
 
@@ -198,9 +196,7 @@ def _plain(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _curl(
-    target: str, operation: Document, parameters: list[Document], body: Schema | None, document: Document
-) -> str:
+def _curl(target: str, operation: Document, parameters: list[Document], body: Schema | None, document: Document) -> str:
     needed = [f"{p['name']}=..." for p in parameters if p["in"] == "query" and p.get("required")]
     parts = ["curl", target + (f"?{'&'.join(needed)}" if needed else "") + '"']
     if "x-scope" in operation:

@@ -201,14 +201,10 @@ class _Operation:
         """A Reply may say 202 for what is only accepted, or, without envelope, 503 with what it found."""
         found: Document = {"headers": _REQUEST_ID, "content": self._content()}
         statuses = {self._http.status, 202} if self._replies and self._http.envelope else {self._http.status}
-        return {
-            str(status): {"description": HTTPStatus(status).phrase, **found} for status in sorted(statuses)
-        }
+        return {str(status): {"description": HTTPStatus(status).phrase, **found} for status in sorted(statuses)}
 
     def _refusals(self) -> Document:
-        refusals: Document = {
-            str(e.status): {"$ref": f"#/components/responses/{e.__name__}"} for e in self._errors()
-        }
+        refusals: Document = {str(e.status): {"$ref": f"#/components/responses/{e.__name__}"} for e in self._errors()}
         if self._replies and not self._http.envelope:
             schema = {"anyOf": [self._gives, {"$ref": "#/components/schemas/Error"}]}
             content = {"application/json": {"schema": schema}}
@@ -218,9 +214,7 @@ class _Operation:
     def _content(self) -> Document:
         if self._gives is None:
             return {"text/html": {"schema": {"type": "string"}}}
-        return {
-            "application/json": {"schema": _enveloped(self._gives) if self._http.envelope else self._gives}
-        }
+        return {"application/json": {"schema": _enveloped(self._gives) if self._http.envelope else self._gives}}
 
     def _errors(self) -> Iterable[Component]:
         scope, takes = self._http.scope, self._spec.payload is not None
@@ -291,10 +285,7 @@ def _probes() -> dict[str, Document]:
 
 def _tags(routes: Iterable[Spec]) -> list[Document]:
     packages = {spec.package: sys.modules[spec.module.rpartition(".")[0]] for spec in routes}
-    return [
-        {"name": name, "description": inspect.getdoc(package) or ""}
-        for name, package in sorted(packages.items())
-    ]
+    return [{"name": name, "description": inspect.getdoc(package) or ""} for name, package in sorted(packages.items())]
 
 
 def _module_doc(spec: Spec) -> str:

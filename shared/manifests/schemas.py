@@ -86,9 +86,7 @@ def _output(result: Any) -> Schema:
 
 
 def _loosen(schema: Schema, definitions: Mapping[str, Schema]) -> None:
-    optional = {
-        name for name, part in schema.get("properties", {}).items() if _admits_null(part, definitions, set())
-    }
+    optional = {name for name, part in schema.get("properties", {}).items() if _admits_null(part, definitions, set())}
     if required := [name for name in schema.get("required", ()) if name not in optional]:
         schema["required"] = required
     else:
@@ -110,9 +108,7 @@ def component_schemas(types: Mapping[Use, Any]) -> tuple[dict[Use, Schema], dict
     """One schema for each type, and the components that they refer to, under names that nothing else has."""
     modes: dict[str, JsonSchemaMode] = {"takes": "validation", "gives": "serialization"}
     wanted = [(use, modes[use[1]], TypeAdapter(wanted)) for use, wanted in types.items()]
-    schemas, shared = TypeAdapter.json_schemas(
-        wanted, by_alias=True, ref_template=REF, schema_generator=_AsServed
-    )
+    schemas, shared = TypeAdapter.json_schemas(wanted, by_alias=True, ref_template=REF, schema_generator=_AsServed)
     components: dict[str, Schema] = shared.get("$defs", {})
     for name, schema in components.items():
         if schema == _ANY:

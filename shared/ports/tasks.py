@@ -76,9 +76,12 @@ class NewTask:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a worker found: the end of a task, or, with `retry_in_s`, only of this attempt."""
+    """What a worker found: the end of a task, or, with `retry_in_s`, only of this attempt.
 
-    status: Literal["succeeded", "failed"]
+    `cancelled` only tells an attached caller that the task had ended before its outcome could be written.
+    """
+
+    status: Literal["succeeded", "failed", "cancelled"]
     result: Json = None
     error: TaskError | None = None
     retry_in_s: float | None = None
@@ -110,7 +113,14 @@ class Tasks(Protocol):
     async def get(self, user_id: UUID, task_id: UUID) -> Task | None: ...
 
     async def list(
-        self, user_id: UUID, *, status: Status | None, agent: str | None, since: datetime | None, limit: int, cursor: str | None
+        self,
+        user_id: UUID,
+        *,
+        status: Status | None,
+        agent: str | None,
+        since: datetime | None,
+        limit: int,
+        cursor: str | None,
     ) -> TaskList:
         """Newest first, without events. Raises Invalid for a cursor that is none of ours."""
 
@@ -132,7 +142,7 @@ class Queue(Protocol):
         """
 
     async def beat(self, worker: UUID, held: Sequence[Claimed]) -> list[UUID] | None:
-        """Stay alive for 3 s more. Returns those of `held` that are no longer ours; None when this worker was declared dead."""
+        """Stay alive for 3 s more. Returns those of `held` that are no longer ours; None when we were declared dead."""
 
     async def leave(self, worker: UUID) -> None: ...
 

@@ -24,9 +24,7 @@ class AccessToken:
 
 
 class Tokens(Protocol):
-    def issue(
-        self, *, user_id: UUID, session_id: UUID, roles: frozenset[str], scopes: frozenset[str]
-    ) -> AccessToken:
+    def issue(self, *, user_id: UUID, session_id: UUID, roles: frozenset[str], scopes: frozenset[str]) -> AccessToken:
         """An access token, valid for 10 minutes."""
 
     def verify(self, token: str) -> Claims:

@@ -64,9 +64,7 @@ class Account:
         wanted = self.totals.size_bytes + size_bytes
         if size_bytes > 0 and wanted > self._quota_bytes:
             free = max(0, self._quota_bytes - self.totals.size_bytes)
-            raise ToolError(
-                f"the quota of {self._quota_bytes} bytes leaves {free}; this takes {size_bytes} more"
-            )
+            raise ToolError(f"the quota of {self._quota_bytes} bytes leaves {free}; this takes {size_bytes} more")
         if entries > 0 and self.totals.entries + entries > MAX_ENTRIES:
             raise ToolError(f"no more than {MAX_ENTRIES} files and folders are kept")
 

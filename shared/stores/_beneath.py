@@ -61,9 +61,7 @@ def rename_new(source_fd: int, source: str, target_fd: int, target: str) -> None
     numbers = _NUMBERS.get(platform.machine())
     if numbers:
         try:
-            _call(
-                numbers[0], source_fd, os.fsencode(source), target_fd, os.fsencode(target), _RENAME_NOREPLACE
-            )
+            _call(numbers[0], source_fd, os.fsencode(source), target_fd, os.fsencode(target), _RENAME_NOREPLACE)
             return
         except OSError as exc:
             # Some file systems do not know the flag; then the user's lock keeps our own writers apart.

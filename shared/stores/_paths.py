@@ -90,8 +90,7 @@ def _plain(name: str) -> str:
 
 def _unspeakable(text: str) -> bool:
     return "\\" in text or any(
-        character in _DISGUISES or unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
-        for character in text
+        character in _DISGUISES or unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in text
     )
 
 
@@ -113,6 +112,4 @@ def told(parts: tuple[str, ...]) -> Iterator[None]:
         path = quoted(shown(parts))
         if exc.errno in _REASONS:
             raise ToolError(_REASONS[exc.errno].format(path=path)) from exc
-        raise Unavailable(
-            f"the file storage failed at {path}: {os.strerror(exc.errno or errno.EIO)}"
-        ) from exc
+        raise Unavailable(f"the file storage failed at {path}: {os.strerror(exc.errno or errno.EIO)}") from exc

@@ -88,9 +88,7 @@ def _canonical(host: str) -> str:
     except ValueError:
         raise ToolError(f"{host!r} is not an IP address") from None
     if str(address) != host or (isinstance(address, IPv6Address) and address.ipv4_mapped is not None):
-        raise ToolError(
-            f"{host!r} is not the plain spelling of an IP address; give {str(address)!r} or its IPv4 form"
-        )
+        raise ToolError(f"{host!r} is not the plain spelling of an IP address; give {str(address)!r} or its IPv4 form")
     return host
 
 
@@ -145,17 +143,13 @@ def _transport() -> "httpx.AsyncHTTPTransport":
 
     # The transport alone: a client would add cookies, redirects, netrc and proxies. No connection is kept:
     # it may have died unseen, which would fail a request that must not be repeated.
-    transport = httpx.AsyncHTTPTransport(
-        trust_env=False, limits=httpx.Limits(max_keepalive_connections=0), retries=0
-    )
+    transport = httpx.AsyncHTTPTransport(trust_env=False, limits=httpx.Limits(max_keepalive_connections=0), retries=0)
     # Imports the rest of what the first request would import.
     anyio.get_cancelled_exc_class()
     return transport
 
 
-def _message(
-    method: str, target: Target, headers: Mapping[str, str], body: bytes, limit_s: float
-) -> "httpx.Request":
+def _message(method: str, target: Target, headers: Mapping[str, str], body: bytes, limit_s: float) -> "httpx.Request":
     import httpx
 
     return httpx.Request(
@@ -169,15 +163,13 @@ def _message(
             "connection": "close",
         },
         content=body,
-        # For TCP and for TLS each. A third keeps the deadline out of both: the driver leaves its socket open when
-        # it is cancelled amid TLS.
+        # For TCP and for TLS each. A third keeps the deadline out of both: the driver leaves its socket open
+        # when it is cancelled amid TLS.
         extensions={"timeout": {"connect": min(CONNECT_S, limit_s / 3)}},
     )
 
 
-async def _exchange(
-    transport: "httpx.AsyncHTTPTransport", request: "httpx.Request", target: Target
-) -> Response:
+async def _exchange(transport: "httpx.AsyncHTTPTransport", request: "httpx.Request", target: Target) -> Response:
     import httpx
 
     try:

@@ -59,9 +59,7 @@ class SignedTokens:
         self._seeds: tuple[bytes, ...] = ()
         self._looked_at = float("-inf")
 
-    def issue(
-        self, *, user_id: UUID, session_id: UUID, roles: frozenset[str], scopes: frozenset[str]
-    ) -> AccessToken:
+    def issue(self, *, user_id: UUID, session_id: UUID, roles: frozenset[str], scopes: frozenset[str]) -> AccessToken:
         key = self._live()[0]
         now = int(time.time())
         claims = {

@@ -72,7 +72,7 @@ async def _latency(client: Client, postgres_url: str) -> tuple[float, float]:
 
 
 async def _throughput(platform: Platform, token: str, tasks: int) -> tuple[float, float]:
-    """Tasks a second from the first request to the last end, and CPU ms a task of all processes, this client included."""
+    """Tasks a second from the first request to the last end, and CPU ms a task of all processes, ours too."""
     body = json.dumps({"agent_id": "everything", "task": "echo", "parameters": {"message": "x"}}).encode()
     left = iter(range(tasks))
     ids: list[str] = []
@@ -111,7 +111,9 @@ async def _fill(tasks: Tasks, count: int) -> None:
     users = [uuid4() for _ in range(50)]
     for start in range(0, count, 500):
         new = [
-            NewTask(user_id=users[n % 50], agent="everything", tool="echo", parameters={"message": "x"}, priority=n % 10)
+            NewTask(
+                user_id=users[n % 50], agent="everything", tool="echo", parameters={"message": "x"}, priority=n % 10
+            )
             for n in range(start, min(start + 500, count))
         ]
         await tasks.accept(new)
@@ -123,7 +125,7 @@ async def _claims(postgres_url: str) -> tuple[float, float]:
         queues = []
         for count in (500, 50_000):
             ports = await stack.enter_async_context(Ports(await _database(postgres_url, f"claims{count}")))
-            queue, tasks = await ports.open(Queue), await ports.open(Tasks)  # type: ignore[type-abstract]
+            queue, tasks = await ports.open(Queue), await ports.open(Tasks)
             await _fill(tasks, count)
             queues.append((queue, await queue.join(["everything"], slot=None)))
         rounds = [[await _claim_ms(queue, worker) for queue, worker in queues] for _ in range(30)]

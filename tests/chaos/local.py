@@ -1,4 +1,4 @@
-"""`make chaos C=local`: tasks are submitted while every process is killed at random; what was accepted must end, once."""
+"""`make chaos C=local`: every process is killed at random while tasks come in; what was accepted must end, once."""
 
 import argparse
 import asyncio
@@ -80,7 +80,9 @@ async def _count(platform: Platform, ids: list[str], here: Origin) -> dict[str, 
         statuses = await connection.fetch(
             "SELECT status, count(*) AS n FROM sutazai.agent_executions WHERE id = ANY($1) GROUP BY status", ids
         )
-        effects = await connection.fetch("SELECT execution_id::text AS id, count(*) AS n FROM sutazai.ledger GROUP BY 1")
+        effects = await connection.fetch(
+            "SELECT execution_id::text AS id, count(*) AS n FROM sutazai.ledger GROUP BY 1"
+        )
         results = await connection.fetch(
             "SELECT subject, count(*) AS n FROM sutazai.events WHERE type IN ('task.succeeded.v1', 'task.failed.v1',"
             " 'task.cancelled.v1', 'task.expired.v1') GROUP BY subject"

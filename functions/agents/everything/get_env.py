@@ -3,25 +3,18 @@
 import json
 import os
 import platform
-from importlib import metadata
 
 from functions.agents.everything._content import Content, text
 from shared.function import tool
+from shared.version import VERSION
 
 # Never a pattern: a name that is added to the environment later must not show by itself.
-_SHOWN = ("LANG", "LC_ALL", "LC_TIME", "SUTAZAI_VERSION", "TZ")
+_SHOWN = ("LANG", "LC_ALL", "LC_TIME", "TZ")
 
 
 @tool(name="get-env", effect="read", timeout_s=5)
 async def get_env() -> Content:
     """Return versions, time zone and language of the server as JSON, and nothing else of its environment."""
-    shown = {"PYTHON_VERSION": platform.python_version(), "SUTAZAI_VERSION": _version()}
+    shown = {"PYTHON_VERSION": platform.python_version(), "SUTAZAI_VERSION": VERSION}
     shown |= {name: value for name in _SHOWN if (value := os.environ.get(name))}
     return text(json.dumps(shown, indent=2, sort_keys=True))
-
-
-def _version() -> str:
-    try:
-        return metadata.version("sutazai")
-    except metadata.PackageNotFoundError:
-        return "unknown"

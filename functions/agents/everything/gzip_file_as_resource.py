@@ -35,13 +35,9 @@ async def gzip_file_as_resource(request: GzipFileAsResource, *, egress: Egress) 
     blob = base64.b64encode(packed).decode()
     if request.output_type == "resource":
         uri = f"demo://resource/session/{quote(request.name, safe='')}"
-        return Content(
-            content=[EmbeddedResource(resource=BlobResource(uri=uri, mime_type=_MIME_TYPE, blob=blob))]
-        )
+        return Content(content=[EmbeddedResource(resource=BlobResource(uri=uri, mime_type=_MIME_TYPE, blob=blob))])
     uri = f"data:{_MIME_TYPE};base64,{blob}"
-    return Content(
-        content=[ResourceLink(uri=uri, name=request.name, mime_type=_MIME_TYPE, size_bytes=len(packed))]
-    )
+    return Content(content=[ResourceLink(uri=uri, name=request.name, mime_type=_MIME_TYPE, size_bytes=len(packed))])
 
 
 async def _content(url: str, egress: Egress) -> bytes:

@@ -12,7 +12,8 @@ SELECT name,
     w.alive, w.uptime, w.cold_start_ms, greatest(w.last_seen, d.last_ended) AS last_seen,
     (SELECT count(*) FROM agent_executions e WHERE e.agent_type = name AND e.status = 'running'
         AND e.worker_id IN (SELECT id FROM workers)) AS active,
-    (SELECT count(*) FROM (SELECT FROM agent_executions e WHERE e.agent_type = name AND e.status = 'queued' LIMIT 10000) q) AS queued,
+    (SELECT count(*) FROM (SELECT FROM agent_executions e
+        WHERE e.agent_type = name AND e.status = 'queued' LIMIT 10000) q) AS queued,
     d.total, d.succeeded, d.failed, d.average_ms, now() AS checked_at,
     (SELECT count(*) FROM (SELECT error ->> 'code' AS code FROM agent_executions e WHERE e.agent_type = name
         AND e.finished_at > now() - interval '10 minutes' ORDER BY finished_at DESC LIMIT 5) last

@@ -16,7 +16,9 @@ def _digest(before: bytes, lines: Sequence[Any]) -> bytes:
     """SHA-256 over the digest before and each line as compact JSON, in order of id."""
     state = hashlib.sha256(before)
     for line in lines:
-        state.update(dump([line["id"], line["at"].isoformat(), line["actor"], line["action"], line["object"], line["outcome"]]))
+        state.update(
+            dump([line["id"], line["at"].isoformat(), line["actor"], line["action"], line["object"], line["outcome"]])
+        )
         state.update(b"\n")
     return state.digest()
 
@@ -38,7 +40,9 @@ class AuditTrail:
             last = await connection.fetchrow("SELECT id, digest FROM audit_seals ORDER BY id DESC LIMIT 1")
             number, before = (last["id"] + 1, last["digest"]) if last else (1, b"")
             digest = _digest(before, lines)
-            await connection.execute("UPDATE audit_log SET seal = $1 WHERE id = ANY($2)", number, [line["id"] for line in lines])
+            await connection.execute(
+                "UPDATE audit_log SET seal = $1 WHERE id = ANY($2)", number, [line["id"] for line in lines]
+            )
             await connection.execute(
                 "INSERT INTO audit_seals (id, lines, digest, signature) VALUES ($1, $2, $3, $4)",
                 number,
@@ -52,7 +56,9 @@ class AuditTrail:
         """Recomputes the chain. Returns the first seal whose lines, count, digest or signature do not hold."""
         before, expected = b"", 1
         for seal in await self._database.fetch("SELECT id, lines, digest, signature FROM audit_seals ORDER BY id"):
-            lines = await self._database.fetch(f"SELECT {_LINES} FROM audit_log WHERE seal = $1 ORDER BY id", seal["id"])
+            lines = await self._database.fetch(
+                f"SELECT {_LINES} FROM audit_log WHERE seal = $1 ORDER BY id", seal["id"]
+            )
             digest = _digest(before, lines)
             holds = seal["id"] == expected and len(lines) == seal["lines"] and digest == seal["digest"]
             if not holds or not self._key.verify(digest, seal["signature"]):

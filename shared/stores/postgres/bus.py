@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from shared.errors import Unavailable
@@ -19,8 +19,9 @@ logger = logging.getLogger("sutazai.bus")
 ATTEMPTS = 5
 _BATCH = 1000
 _POLL_S = 1.0
-# Longer than a consumer may take: a replica that dies holds its cursor for so long.
-_HOLD_S = 60.0
+# A replica that dies holds its cursor for so long.
+_HOLD_S = 10.0
+_BACK_OFF_S = 0.25
 
 
 class PostgresBus:
@@ -70,6 +71,10 @@ class PostgresBus:
         cursor = await self._take(consumer)
         if cursor is None:
             return False
+        async with self._holding(consumer):
+            return await self._consume_upto(consumer, type, handle, cursor)
+
+    async def _consume_upto(self, consumer: str, type: str, handle: Handle, cursor: Any) -> bool:
         seq, upto, attempts = cursor["seq"], cursor["upto"], cursor["attempts"]
         query = f"SELECT seq, {ENVELOPE} FROM events WHERE seq > $1 AND seq <= $2 AND type = $3 ORDER BY seq"
         for row in await self._database.fetch(query, seq, upto, type):
@@ -86,6 +91,31 @@ class PostgresBus:
             await self._advance(consumer, row["seq"], hold_s=_HOLD_S)
         await self._advance(consumer, upto, hold_s=0.0)
         return True
+
+    @asynccontextmanager
+    async def _holding(self, consumer: str) -> AsyncIterator[None]:
+        """Keeps other replicas away however long a handler takes; whoever is stopped in between lets them in."""
+        beat = asyncio.create_task(self._beat(consumer))
+        try:
+            yield
+        except BaseException:
+            beat.cancel()
+            with suppress(Unavailable):
+                await self._hold(consumer, 0.0)
+            raise
+        finally:
+            beat.cancel()
+
+    async def _beat(self, consumer: str) -> None:
+        while True:
+            await asyncio.sleep(_HOLD_S / 4)
+            with suppress(Unavailable):
+                await self._hold(consumer, _HOLD_S)
+
+    async def _hold(self, consumer: str, seconds: float) -> None:
+        await self._database.execute(
+            "UPDATE consumers SET due_at = now() + make_interval(secs => $2) WHERE name = $1", consumer, seconds
+        )
 
     async def _take(self, consumer: str) -> Any:
         """The cursor, with how far to read; None when it is held, in back-off, or at the end."""
@@ -117,5 +147,5 @@ class PostgresBus:
             "UPDATE consumers SET attempts = $2, due_at = now() + make_interval(secs => $3) WHERE name = $1",
             consumer,
             attempts,
-            0.25 * 2.0**attempts,
+            _BACK_OFF_S * 2.0**attempts,
         )

@@ -1,6 +1,5 @@
 """Rows of `events` as the envelopes they are."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from events.base import Envelope
@@ -8,7 +7,7 @@ from events.base import Envelope
 ENVELOPE = "id, type, source, subject, user_id, agent, sequence, data, at"
 
 
-def envelope_of(row: Mapping[str, Any]) -> Envelope:
+def envelope_of(row: Any) -> Envelope:
     """`row` has the columns of ENVELOPE."""
     return Envelope(
         id=str(row["id"]),

@@ -68,7 +68,9 @@ class PostgresIdempotency:
             raise IdempotencyMismatch("this Idempotency-Key was used for another request")
         if row["status"] is None:
             raise Conflict("the first request under this Idempotency-Key is still running")
-        return row["status"], self._codec.open(row["answer"], table="idempotency_keys", column="answer", row=f"{user_id}/{key}")
+        return row["status"], self._codec.open(
+            row["answer"], table="idempotency_keys", column="answer", row=f"{user_id}/{key}"
+        )
 
     def _seal(self, user_id: UUID, key: str, body: bytes) -> bytes:
         return self._codec.seal(body, table="idempotency_keys", column="answer", row=f"{user_id}/{key}")

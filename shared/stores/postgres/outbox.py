@@ -9,7 +9,9 @@ from shared.stores.postgres.database import Connection
 Outcome = Literal["done", "refused"]
 
 
-async def record_event(connection: Connection, event: Event, *, source: str, subject: str, user_id: UUID | None) -> None:
+async def record_event(
+    connection: Connection, event: Event, *, source: str, subject: str, user_id: UUID | None
+) -> None:
     """`source` is the function that caused it (`/functions/register`), `subject` the aggregate's id."""
     await connection.execute(
         "INSERT INTO events (type, source, subject, user_id, data) VALUES ($1, $2, $3, $4, $5)",

@@ -53,7 +53,8 @@ class PostgresQueue:
 
     async def beat(self, worker: UUID, held: Sequence[Claimed]) -> list[UUID] | None:
         rows = await self._database.fetch(
-            "WITH alive AS (UPDATE workers SET alive_until = now() + make_interval(secs => $2) WHERE id = $1 RETURNING id)"
+            "WITH alive AS ("
+            "   UPDATE workers SET alive_until = now() + make_interval(secs => $2) WHERE id = $1 RETURNING id)"
             " SELECT alive.id AS worker, lost.id FROM alive LEFT JOIN LATERAL ("
             "   SELECT h.id FROM unnest($3::uuid[], $4::uuid[], $5::bigint[]) AS h (user_id, id, fence)"
             "   LEFT JOIN agent_executions e ON e.user_id = h.user_id AND e.id = h.id AND e.fence = h.fence"
@@ -147,7 +148,9 @@ class PostgresQueue:
         return seal_column(self._codec, "input_data", task_id, dict(new.parameters))
 
     def _output(self, task_id: UUID, outcome: Outcome) -> bytes | None:
-        return None if outcome.status != "succeeded" else seal_column(self._codec, "output_data", task_id, outcome.result)
+        return (
+            None if outcome.status != "succeeded" else seal_column(self._codec, "output_data", task_id, outcome.result)
+        )
 
     def _claimed(self, row: Any) -> Claimed:
         return Claimed(

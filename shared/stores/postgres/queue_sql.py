@@ -9,7 +9,8 @@ _DATA = "jsonb_build_object('task_id', e.id, 'agent', e.agent_type, 'tool', e.ta
 def _event(type_sql: str, rows: str, *, source: str, data: str = _DATA) -> str:
     return (
         "INSERT INTO events (type, source, subject, user_id, agent, sequence, data)"
-        f" SELECT {type_sql}, '/functions/{source}', e.id::text, e.user_id, e.agent_type, e.version, {data} FROM {rows} e"
+        f" SELECT {type_sql}, '/functions/{source}', e.id::text, e.user_id, e.agent_type, e.version, {data}"
+        f" FROM {rows} e"
     )
 
 
@@ -19,6 +20,7 @@ _TYPE_OF_STATUS = (
     f" ELSE '{TaskRequeued.type}' END"
 )
 _WITH_REASON = f"{_DATA} || jsonb_build_object('reason', coalesce(e.error ->> 'code', 'WORKER_LOST'))"
+_WITH_ATTEMPT = f"{_DATA} || jsonb_build_object('attempt', e.attempt)"
 _AUDIT = (
     "INSERT INTO audit_log (actor, action, object, outcome)"
     " SELECT 'user:' || e.user_id, 'task.' || e.status, e.agent_type || '/' || e.task_id || '/' || e.id, 'done'"
@@ -36,7 +38,8 @@ WITH given AS (
     SELECT *, row_number() OVER (PARTITION BY user_id ORDER BY n) AS nth FROM unnest(
         $1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bytea[], $6::smallint[], $7::int[], $8::float8[],
         $9::smallint[], $10::uuid[], $11::text[], $12::bytea[]
-    ) WITH ORDINALITY AS t (id, user_id, agent, tool, input, priority, timeout_ms, ttl_s, attempts, retry_of, key, digest, n)
+    ) WITH ORDINALITY AS t
+        (id, user_id, agent, tool, input, priority, timeout_ms, ttl_s, attempts, retry_of, key, digest, n)
 ), depth AS (
     SELECT u.user_id, (
         SELECT count(*) FROM (
@@ -77,7 +80,7 @@ WITH picked AS MATERIALIZED (
         started_at = greatest(now(), e.created_at), due_at = NULL
     FROM picked p WHERE e.user_id = p.user_id AND e.id = p.id
     RETURNING {_CLAIMED}, e.rank, e.version
-), noted AS ({_event(f"'{TaskStarted.type}'", "e", source="claim", data=f"{_DATA} || jsonb_build_object('attempt', e.attempt)")})
+), noted AS ({_event(f"'{TaskStarted.type}'", "e", source="claim", data=_WITH_ATTEMPT)})
 SELECT {_CLAIMED} FROM e ORDER BY e.rank
 """
 
@@ -108,7 +111,7 @@ WITH e AS (
     SELECT $1, $2, $3, $4, $5, 'running', true, $6, $7, now() + make_interval(secs => $8), 1, 1, 1, workers.id, now()
     FROM workers WHERE workers.id = $9
     RETURNING {_CLAIMED}, e.version
-), noted AS ({_event(f"'{TaskStarted.type}'", "e", source="attach", data=f"{_DATA} || jsonb_build_object('attempt', e.attempt)")})
+), noted AS ({_event(f"'{TaskStarted.type}'", "e", source="attach", data=_WITH_ATTEMPT)})
 SELECT {_CLAIMED} FROM e
 """
 
@@ -119,8 +122,8 @@ WITH e AS (
         priority, timeout_ms, expires_at, attempt, max_attempts, created_at, started_at, finished_at)
     SELECT id, user_id, agent, tool, input, output, error, status, true, 4, 30000, now(), 1, 1,
         now() - make_interval(secs => seconds), now() - make_interval(secs => seconds), now()
-    FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bytea[], $6::bytea[], $7::jsonb[], $8::text[], $9::float8[])
-        AS t (id, user_id, agent, tool, input, output, error, status, seconds)
+    FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bytea[], $6::bytea[], $7::jsonb[], $8::text[],
+        $9::float8[]) AS t (id, user_id, agent, tool, input, output, error, status, seconds)
     RETURNING id, user_id, agent_type, task_id, status, version, error
 ), noted AS ({_event(_TYPE_OF_STATUS, "e", source="record", data=_WITH_REASON)}
 ), audited AS ({_AUDIT.format(rows="e")})

@@ -125,9 +125,7 @@ async def _record(connection: Connection, actor: UUID | None, action: str, on: s
 
 
 async def _issue(connection: Connection, hashed: bytes, session_id: UUID) -> None:
-    await connection.execute(
-        "INSERT INTO refresh_tokens (token_hash, session_id) VALUES ($1, $2)", hashed, session_id
-    )
+    await connection.execute("INSERT INTO refresh_tokens (token_hash, session_id) VALUES ($1, $2)", hashed, session_id)
 
 
 def _refusal(row: asyncpg.Record | None) -> Unauthorized | None:

@@ -71,7 +71,10 @@ class PostgresTasks:
             earlier = await _earlier(connection, [new for task_id, new in rows if task_id not in written])
             ids = iter(rows)
             given = [
-                [task_id if task_id in written else earlier.get(_use(new)) for task_id, new in islice(ids, len(request))]
+                [
+                    task_id if task_id in written else earlier.get(_use(new))
+                    for task_id, new in islice(ids, len(request))
+                ]
                 for request in requests
             ]
             mixed = [at for at, mine in enumerate(given) if None in mine and not written.isdisjoint(mine)]
@@ -102,7 +105,10 @@ class PostgresTasks:
         depths = await self._depths.read()
         for new in request:
             own, agent = depths.get((new.agent, new.user_id), 0), depths.get((new.agent, None), 0)
-            for queued, limit in ((own, self._settings.max_queued_per_user), (agent, self._settings.max_queued_per_agent)):
+            for queued, limit in (
+                (own, self._settings.max_queued_per_user),
+                (agent, self._settings.max_queued_per_agent),
+            ):
                 if queued + len(request) > limit:
                     return RateLimited("too many tasks are waiting", limit=limit, remaining=0, retry_after=5)
         return None
@@ -119,7 +125,14 @@ class PostgresTasks:
         return self._task(row, [TaskEvent(type=e["type"], sequence=e["sequence"], at=e["at"]) for e in events])
 
     async def list(
-        self, user_id: UUID, *, status: Status | None, agent: str | None, since: datetime | None, limit: int, cursor: str | None
+        self,
+        user_id: UUID,
+        *,
+        status: Status | None,
+        agent: str | None,
+        since: datetime | None,
+        limit: int,
+        cursor: str | None,
     ) -> TaskList:
         before = cursor_values(cursor) if cursor else None
         rows = await self._database.fetch(
@@ -183,7 +196,7 @@ class PostgresTasks:
             self._signals.send("cancelled", names)
             self._signals.send("ended", names)
 
-    def _task(self, row: Any, events: "list[TaskEvent]") -> Task:
+    def _task(self, row: Any, events: Sequence[TaskEvent]) -> Task:
         started, ended = row["started_at"], row["finished_at"]
         output = row["output_data"]
         return Task(
@@ -207,7 +220,7 @@ class PostgresTasks:
             finished_at=ended,
             expires_at=row["expires_at"],
             execution_time=(ended - started).total_seconds() * 1000 if started and ended else None,
-            events=events,
+            events=[*events],
         )
 
 

@@ -198,9 +198,7 @@ class PostgresUsers:
         )
 
 
-async def _record(
-    connection: Connection, actor: UUID | None, action: str, on: str, *, done: bool = True
-) -> None:
+async def _record(connection: Connection, actor: UUID | None, action: str, on: str, *, done: bool = True) -> None:
     await record_act(connection, actor=actor, action=action, on=on, outcome="done" if done else "refused")
 
 
