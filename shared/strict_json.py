@@ -41,14 +41,19 @@ def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     return found
 
 
+# The functions of `json` make a new one for each call that has options.
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_whole, parse_float=_real, parse_constant=_constant
+)
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
 def parse(body: bytes, *, string_bytes: int = STRING_BYTES) -> Json:
     """Raises Invalid for bad syntax or encoding, doubled keys, numbers beyond 64 bits, NUL, lone surrogates, sizes."""
     if body.count(b"[") + body.count(b"{") > _BRACKETS:
         raise Invalid("the JSON has too many parts")
     try:
-        value: Json = json.loads(
-            body.decode(), object_pairs_hook=_object, parse_int=_whole, parse_float=_real, parse_constant=_constant
-        )
+        value: Json = _DECODER.decode(body.decode())
     except UnicodeDecodeError:
         raise Invalid("the body is not UTF-8") from None
     except json.JSONDecodeError as exc:
@@ -111,7 +116,7 @@ def plain(text: str) -> str:
 
 
 def dump(value: Json) -> bytes:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return _ENCODER.encode(value).encode()
 
 
 def fields(error_list: list[dict[str, object]]) -> Iterator[dict[str, object]]:

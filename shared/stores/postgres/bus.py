@@ -72,25 +72,29 @@ class PostgresBus:
         if cursor is None:
             return False
         async with self._holding(consumer):
-            return await self._consume_upto(consumer, type, handle, cursor)
+            failed_attempts = await self._consume_upto(consumer, type, handle, cursor)
+        if failed_attempts:
+            await self._put_back(consumer, failed_attempts)
+        else:
+            await self._advance(consumer, cursor["upto"], hold_s=0.0)
+        return not failed_attempts
 
-    async def _consume_upto(self, consumer: str, type: str, handle: Handle, cursor: Any) -> bool:
-        seq, upto, attempts = cursor["seq"], cursor["upto"], cursor["attempts"]
+    async def _consume_upto(self, consumer: str, type: str, handle: Handle, cursor: Any) -> int:
+        """How often the event has failed that must come again; 0 when all are done with."""
+        attempts: int = cursor["attempts"]
         query = f"SELECT seq, {ENVELOPE} FROM events WHERE seq > $1 AND seq <= $2 AND type = $3 ORDER BY seq"
-        for row in await self._database.fetch(query, seq, upto, type):
+        for row in await self._database.fetch(query, cursor["seq"], cursor["upto"], type):
             try:
                 await handle(envelope_of(row))
             except Unavailable as exc:
                 if attempts + 1 < ATTEMPTS:
-                    await self._put_back(consumer, attempts + 1)
-                    return False
+                    return attempts + 1
                 await self._dead_letters.refuse(
                     consumer, envelope_of(row), reason="attempts", error=str(exc), attempts=ATTEMPTS
                 )
             attempts = 0
             await self._advance(consumer, row["seq"], hold_s=_HOLD_S)
-        await self._advance(consumer, upto, hold_s=0.0)
-        return True
+        return 0
 
     @asynccontextmanager
     async def _holding(self, consumer: str) -> AsyncIterator[None]:
@@ -99,12 +103,12 @@ class PostgresBus:
         try:
             yield
         except BaseException:
-            beat.cancel()
+            await _stopped(beat)
             with suppress(Unavailable):
                 await self._hold(consumer, 0.0)
             raise
         finally:
-            beat.cancel()
+            await _stopped(beat)
 
     async def _beat(self, consumer: str) -> None:
         while True:
@@ -149,3 +153,8 @@ class PostgresBus:
             attempts,
             _BACK_OFF_S * 2.0**attempts,
         )
+
+
+async def _stopped(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

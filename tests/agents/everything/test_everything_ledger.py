@@ -185,7 +185,7 @@ def _crashing(failure: str) -> "subprocess.Popen[bytes]":
         resource.setrlimit(resource.RLIMIT_AS, (1024 * MIB, 1024 * MIB))
 
     command = [sys.executable, "-c", _CRASH, failure]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, preexec_fn=bound)  # noqa: PLW1509
+    return subprocess.Popen(command, stdout=subprocess.PIPE, preexec_fn=bound)
 
 
 @pytest.mark.parametrize("failure, status", [("exit", 13), ("memory", 7)])

@@ -1,0 +1,314 @@
+"""What every bus keeps. A module that runs this has a fixture `open_bus` and imports these tests with `*`."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import Any, ClassVar, Protocol, TypeVar
+from uuid import uuid4
+
+from events.base import Envelope, Event
+from shared.consumer import Consumer
+from shared.errors import Invalid, Unavailable
+from shared.function import on_event, spec_of
+from shared.ports.bus import Bus, WakeUp
+from shared.wiring import Ports
+
+T = TypeVar("T")
+
+
+class Replica(Protocol):
+    """One process on the bus."""
+
+    bus: Bus
+    ports: Ports
+
+    async def happen(self, *events: Event) -> None:
+        """Records events in the order given, and carries them."""
+
+    async def dead_letters(self) -> list[dict[str, Any]]:
+        """reason, consumer, event, attempts and error of each, oldest first."""
+
+    async def cut(self) -> None:
+        """Ends all connections to what carries the events; it can be reached again at once."""
+
+
+OpenBus = Callable[[], AbstractAsyncContextManager[Replica]]
+
+
+class Rang(Event):
+    type: ClassVar[str] = "bell.rang.v1"
+    number: int
+
+
+class Fell(Event):
+    type: ClassVar[str] = "bell.fell.v1"
+
+
+class Heard:
+    """A consumer's handler that keeps what it got; `fails` holds how each number is to end, attempt by attempt."""
+
+    def __init__(self, fails: dict[int, list[Exception]] | None = None) -> None:
+        self.numbers: list[int] = []
+        self.at_once = 0
+        self.most_at_once = 0
+        self._fails = fails or {}
+        self._news = asyncio.Condition()
+
+    async def __call__(self, envelope: Envelope) -> None:
+        number = int(envelope.data["number"])
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        # Whoever else is let in comes in now.
+        await asyncio.sleep(0.005)
+        self.at_once -= 1
+        async with self._news:
+            self.numbers.append(number)
+            self._news.notify_all()
+        if failures := self._fails.get(number):
+            raise failures.pop(0)
+
+    async def until(self, holds: Callable[[list[int]], bool]) -> None:
+        async with self._news:
+            await self._news.wait_for(lambda: holds(self.numbers))
+
+
+class _Consuming:
+    """Consumers that run until the block ends."""
+
+    def __init__(self) -> None:
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self, replica: Replica, handle: Callable[[Envelope], Awaitable[None]], consumer: str = "listener") -> None:
+        self._tasks.append(asyncio.create_task(replica.bus.consume(consumer, Rang.type, handle)))
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        for end in await asyncio.gather(*self._tasks, return_exceptions=True):
+            assert isinstance(end, asyncio.CancelledError)
+        self._tasks.clear()
+
+    async def __aenter__(self) -> "_Consuming":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+
+def play(open_bus: OpenBus, replicas: int, scenario: Callable[..., Awaitable[T]]) -> T:
+    async def bounded() -> T:
+        async with asyncio.timeout(30), AsyncExitStack() as stack:
+            return await scenario(*[await stack.enter_async_context(open_bus()) for _ in range(replicas)])
+
+    return asyncio.run(bounded())
+
+
+def test_a_wake_up_reaches_a_subscriber_of_its_agent_and_no_other(open_bus: OpenBus) -> None:
+    async def scenario(keeper: Replica, worker: Replica) -> None:
+        mine, others, woken = [], [], asyncio.Event()
+
+        def hear(wake_up: WakeUp) -> None:
+            mine.append(wake_up)
+            if wake_up == WakeUp("echo", 3):
+                woken.set()
+
+        async with worker.bus.waking(["echo"], hear), worker.bus.waking(["other"], others.append):
+            # What connecting itself may have told is no wake-up of the keeper's.
+            mine.clear(), others.clear()
+            await keeper.bus.wake([WakeUp("nobody", 1), WakeUp("echo", 3)])
+            await woken.wait()
+            assert mine == [WakeUp("echo", 3)]
+            assert others == []
+
+    play(open_bus, 2, scenario)
+
+
+def test_duplicated_wake_ups_are_harmless(open_bus: OpenBus) -> None:
+    async def scenario(keeper: Replica, worker: Replica) -> None:
+        heard, woken = [], asyncio.Event()
+
+        def hear(wake_up: WakeUp) -> None:
+            heard.append(wake_up)
+            if wake_up.wanted == 7:
+                woken.set()
+
+        async with worker.bus.waking(["echo"], hear):
+            await keeper.bus.wake([WakeUp("echo", 1)] * 5)
+            await asyncio.gather(*(keeper.bus.wake([WakeUp("echo", 1)]) for _ in range(5)))
+            await keeper.bus.wake([WakeUp("echo", 7)])
+            await woken.wait()
+            assert {wake_up.agent for wake_up in heard} == {"echo"}
+
+    play(open_bus, 2, scenario)
+
+
+def test_a_wake_up_without_a_subscriber_is_no_error(open_bus: OpenBus) -> None:
+    async def scenario(keeper: Replica) -> None:
+        await keeper.bus.wake([WakeUp("nobody", 32)])
+
+    play(open_bus, 1, scenario)
+
+
+def test_each_event_is_handed_over_in_order(open_bus: OpenBus) -> None:
+    async def scenario(keeper: Replica, replica: Replica) -> None:
+        heard = Heard()
+        await keeper.happen(*(Rang(number=n) for n in range(10)))
+        async with _Consuming() as consuming:
+            consuming.start(replica, heard)
+            await heard.until(lambda numbers: 9 in numbers)
+            await keeper.happen(Fell(), *(Rang(number=n) for n in range(10, 20)))
+            await heard.until(lambda numbers: 19 in numbers)
+        assert heard.numbers == list(range(20))
+        assert await keeper.dead_letters() == []
+
+    play(open_bus, 2, scenario)
+
+
+def test_every_consumer_gets_every_event(open_bus: OpenBus) -> None:
+    async def scenario(keeper: Replica, replica: Replica) -> None:
+        first, second = Heard(), Heard()
+        async with _Consuming() as consuming:
+            consuming.start(replica, first, "first")
+            consuming.start(replica, second, "second")
+            await keeper.happen(*(Rang(number=n) for n in range(5)))
+            await first.until(lambda numbers: numbers == list(range(5)))
+            await second.until(lambda numbers: numbers == list(range(5)))
+
+    play(open_bus, 2, scenario)
+
+
+def test_an_event_comes_as_the_envelope_it_was(open_bus: OpenBus) -> None:
+    async def scenario(keeper: Replica, replica: Replica) -> None:
+        envelopes: asyncio.Queue[Envelope] = asyncio.Queue()
+        async with _Consuming() as consuming:
+            consuming.start(replica, envelopes.put)
+            await keeper.happen(Rang(number=7))
+            envelope = await envelopes.get()
+        assert envelope.type == "bell.rang.v1" and envelope.source == "/functions/ring" and envelope.subject == "bell"
+        assert envelope.data == {"number": 7}
+        assert envelope.time is not None and envelope.time.tzinfo is not None
+
+    play(open_bus, 2, scenario)
+
+
+def test_what_passes_by_itself_is_tried_again_and_holds_the_next_back(open_bus: OpenBus) -> None:
+    async def scenario(keeper: Replica, replica: Replica) -> None:
+        heard = Heard({1: [Unavailable("away"), Unavailable("still away")]})
+        await keeper.happen(*(Rang(number=n) for n in range(3)))
+        async with _Consuming() as consuming:
+            consuming.start(replica, heard)
+            await heard.until(lambda numbers: 2 in numbers)
+        assert heard.numbers == [0, 1, 1, 1, 2]
+        assert await keeper.dead_letters() == []
+
+    play(open_bus, 2, scenario)
+
+
+def test_after_its_last_attempt_an_event_is_a_dead_letter_and_the_next_one_goes_on(open_bus: OpenBus) -> None:
+    async def scenario(keeper: Replica, replica: Replica) -> None:
+        heard = Heard({1: [Unavailable("away for good") for _ in range(9)]})
+        await keeper.happen(*(Rang(number=n) for n in range(3)))
+        async with _Consuming() as consuming:
+            consuming.start(replica, heard)
+            await heard.until(lambda numbers: 2 in numbers)
+        assert heard.numbers == [0, 1, 1, 1, 1, 1, 2]
+        [letter] = await keeper.dead_letters()
+        event = letter.pop("event")
+        assert event["type"] == Rang.type and event["data"] == {"number": 1}
+        assert letter == {"reason": "attempts", "consumer": "listener", "attempts": 5, "error": "away for good"}
+
+    play(open_bus, 2, scenario)
+
+
+def test_poison_is_a_dead_letter_and_the_next_one_goes_on(open_bus: OpenBus) -> None:
+    async def scenario(keeper: Replica, replica: Replica) -> None:
+        heard: asyncio.Queue[int] = asyncio.Queue()
+
+        @on_event(Rang)
+        async def listen(event: Rang) -> None:
+            await heard.put(event.number)
+            if event.number == 1:
+                raise Invalid("not this bell")
+            if event.number == 2:
+                raise RuntimeError("a fault of ours")
+
+        consumer = Consumer(spec_of(listen))
+        await consumer.open(replica.ports)
+
+        class Unreadable(Event):
+            type: ClassVar[str] = Rang.type
+            number: str = "none"
+
+        await keeper.happen(Rang(number=0), Rang(number=1), Unreadable(), Rang(number=2), Rang(number=3))
+        async with _Consuming() as consuming:
+            consuming.start(replica, consumer.handle, "poisoned")
+            assert [await heard.get() for _ in range(4)] == [0, 1, 2, 3]
+        letters = await keeper.dead_letters()
+        assert [(letter["reason"], letter["event"]["data"]["number"], letter["attempts"]) for letter in letters] == [
+            ("refused", 1, 1),
+            ("refused", "none", 1),
+            ("failed", 2, 1),
+        ]
+        assert [letters[0]["error"], letters[2]["error"]] == ["not this bell", "RuntimeError"]
+
+    play(open_bus, 2, scenario)
+
+
+def test_replicas_of_a_consumer_share_its_events_and_never_work_at_once(open_bus: OpenBus) -> None:
+    async def scenario(keeper: Replica, one: Replica, two: Replica) -> None:
+        heard = Heard()
+        async with _Consuming() as consuming:
+            consuming.start(one, heard)
+            consuming.start(two, heard)
+            for n in range(30):
+                await keeper.happen(Rang(number=n))
+            await heard.until(lambda numbers: 29 in numbers)
+        assert heard.numbers == list(range(30))
+        assert heard.most_at_once == 1
+
+    play(open_bus, 3, scenario)
+
+
+def test_a_replica_that_is_stopped_while_it_works_lets_the_next_one_in(open_bus: OpenBus) -> None:
+    async def scenario(keeper: Replica, one: Replica, two: Replica) -> None:
+        began, heard = asyncio.Event(), Heard()
+
+        async def never_ends(_: Envelope) -> None:
+            began.set()
+            await asyncio.Event().wait()
+
+        await keeper.happen(Rang(number=0), Rang(number=1))
+        async with _Consuming() as stopped, _Consuming() as consuming:
+            stopped.start(one, never_ends)
+            await began.wait()
+            await stopped.stop()
+            consuming.start(two, heard)
+            async with asyncio.timeout(5):
+                await heard.until(lambda numbers: 1 in numbers)
+        assert heard.numbers == [0, 1]
+
+    play(open_bus, 3, scenario)
+
+
+def test_nothing_is_lost_when_connections_are_cut(open_bus: OpenBus) -> None:
+    async def scenario(keeper: Replica, worker: Replica) -> None:
+        heard, name = Heard(), str(uuid4())
+        wake_ups: asyncio.Queue[WakeUp] = asyncio.Queue()
+        async with worker.bus.waking([name], wake_ups.put_nowait), _Consuming() as consuming:
+            consuming.start(worker, heard)
+            for n in range(0, 40, 10):
+                await keeper.happen(*(Rang(number=number) for number in range(n, n + 10)))
+                await worker.cut()
+            await heard.until(lambda numbers: 39 in numbers)
+            # Each comes at least once, and in order but for what came again.
+            assert list(dict.fromkeys(heard.numbers)) == list(range(40))
+            # A wake-up may be lost with the connection; after it the worker looks by itself, and hears again.
+            while not wake_ups.empty():
+                wake_ups.get_nowait()
+            heard_again = asyncio.create_task(wake_ups.get())
+            while not heard_again.done():
+                await keeper.bus.wake([WakeUp(name, 1)])
+                await asyncio.wait([heard_again], timeout=0.1)
+            assert heard_again.result().agent == name
+
+    play(open_bus, 2, scenario)
