@@ -10,14 +10,15 @@ from pydantic import BaseModel, ConfigDict, Field
 class Event(BaseModel):
     """The data of one type of event: `<subject>.<past tense>.v<n>`."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    # Most processes import models of events that they never meet.
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
     type: ClassVar[str]
 
 
 class Envelope(BaseModel):
     """A CloudEvent. `subject` is the aggregate's id; `sequence` counts its changes, so consumers can drop older ones."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     specversion: str = Field(default="1.0", pattern=r"^1\.0$")
     id: str = Field(min_length=1, max_length=200)

@@ -1,4 +1,4 @@
-"""Functions that nobody calls over HTTP, run beside an app: services, and consumers of events."""
+"""Functions that nobody calls over HTTP, run beside an app: services, consumers, and what runs every so often."""
 
 import asyncio
 import logging
@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from shared.consumer import Consumer
-from shared.function import OnEvent, Service, Spec
+from shared.function import Every, OnEvent, Service, Spec
 from shared.ports.bus import Bus
+from shared.ports.upkeep import Upkeep
 from shared.wiring import Ports
 
 logger = logging.getLogger("sutazai.background")
@@ -19,6 +20,7 @@ class Background:
 
     def __init__(self, specs: Sequence[Spec]) -> None:
         self._services = [spec for spec in specs if isinstance(spec.trigger, Service)]
+        self._recurring = [spec for spec in specs if isinstance(spec.trigger, Every)]
         self._consumers = [Consumer(spec) for spec in specs if isinstance(spec.trigger, OnEvent)]
 
     @asynccontextmanager
@@ -27,6 +29,10 @@ class Background:
             asyncio.create_task(_kept(spec.name, partial(spec.handler, **await ports.of(spec))))
             for spec in self._services
         ]
+        for spec in self._recurring:
+            upkeep = await ports.open(Upkeep)
+            run = partial(spec.handler, **await ports.of(spec))
+            tasks.append(asyncio.create_task(_kept(spec.name, partial(_turn_by_turn, spec, run, upkeep))))
         bus = await ports.open(Bus)
         for consumer in self._consumers:
             await consumer.open(ports)
@@ -47,3 +53,13 @@ async def _kept(name: str, run: Callable[[], Awaitable[None]]) -> None:
         except Exception:
             logger.exception("%s failed and is started again", name)
         await asyncio.sleep(1)
+
+
+async def _turn_by_turn(spec: Spec, run: Callable[[], Awaitable[None]], upkeep: Upkeep) -> None:
+    assert isinstance(spec.trigger, Every)
+    while True:
+        if await upkeep.take_turn(spec.deployed, spec.trigger.seconds):
+            async with asyncio.timeout(spec.timeout_s):
+                await run()
+        # Looking four times a turn keeps its lateness small beside its length.
+        await asyncio.sleep(min(max(spec.trigger.seconds / 4, 0.1), 30))

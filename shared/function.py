@@ -266,7 +266,7 @@ def tool(
 
 
 def every(seconds: float, *, timeout_s: float = 30.0) -> Callable[[H], H]:
-    """A due row of the keeper: runs every so many seconds, once however many keepers there are."""
+    """Runs every so many seconds, once however many replicas there are; a turn that fails is not made up for."""
     return _mark(Every(seconds=seconds), timeout_s, None)
 
 

@@ -147,7 +147,18 @@ class App:
 
 def run(app: App, *, host: str, port: int, drain_s: int = 30, fd: int | None = None) -> None:
     """Serve until SIGTERM, then drain. `fd`: a socket that listens already."""
+    import os
+    import gc
+    import sys
+    import types
+    if "F" in os.environ.get("VARIANT",""): gc.freeze()
+    if "D" in os.environ.get("VARIANT",""): gc.disable()
+    if "U" in os.environ.get("VARIANT",""):
+        class M(types.ModuleType):
+            def __getattr__(self,n): return None
+        sys.modules["uvicorn.main"]=M("uvicorn.main")
     import uvicorn
+    from uvicorn.server import Server
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     config = uvicorn.Config(
@@ -167,4 +178,4 @@ def run(app: App, *, host: str, port: int, drain_s: int = 30, fd: int | None = N
         timeout_graceful_shutdown=drain_s,
         h11_max_incomplete_event_size=64 * 1024,
     )
-    uvicorn.Server(config).run()
+    Server(config).run()

@@ -65,9 +65,7 @@ def test_a_function_is_found_by_its_name_or_with_its_package() -> None:
         catalog.find("no_such_function")
 
 
-@pytest.mark.parametrize(
-    "port", sorted(PORTS, key=lambda port: port.__name__), ids=lambda port: port.__name__
-)
+@pytest.mark.parametrize("port", sorted(PORTS, key=lambda port: port.__name__), ids=lambda port: port.__name__)
 def test_an_adapter_stands_behind_every_port_that_is_asked_for(port: type) -> None:
     assert f"{port.__module__}.{port.__qualname__}" in ADAPTERS
 

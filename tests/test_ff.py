@@ -15,12 +15,15 @@ import pytest
 
 import shared.serve
 from shared.catalog import all_functions, find
+from shared.config import Settings
 from shared.function import Every, Http, OnEvent, Service, Spec, Tool
 
 ROOT = Path(__file__).resolve().parent.parent
 DOOR = ROOT / "shared" / "ff.py"
-SERVABLE = [spec for spec in all_functions() if not isinstance(spec.trigger, Service | Every)]
-LONG_RUNNING = [spec.name for spec in all_functions() if isinstance(spec.trigger, Service | Every)]
+SPECS = all_functions()
+LONG_RUNNING = [spec.name for spec in SPECS if isinstance(spec.trigger, Service | Every)]
+TOOLS = [spec for spec in SPECS if isinstance(spec.trigger, Tool)]
+OTHERS = [spec for spec in SPECS if isinstance(spec.trigger, Http | OnEvent)]
 UUID = "00000000-0000-4000-8000-000000000000"
 # The record is away: whatever needs it says so.
 NO_STORES = {
@@ -59,9 +62,7 @@ async def _door(name: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[htt
         patch.setattr(shared.serve, "App", Kept)
         app = create_asgi_app(name, str(DOOR))
         try:
-            async with httpx.AsyncClient(
-                transport=httpx.ASGITransport(app=app), base_url="http://localhost"
-            ) as client:
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://localhost") as client:
                 yield client
         finally:
             for one in made:
@@ -79,26 +80,36 @@ async def _asked(spec: Spec, client: httpx.AsyncClient) -> httpx.Response:
 def _sane(spec: Spec) -> tuple[int, ...]:
     if isinstance(spec.trigger, OnEvent):
         return (400,)
-    if isinstance(spec.trigger, Tool):
-        # A worker joins before it answers.
-        return (503,)
-    if spec.http.scope is not None:
+    if isinstance(spec.trigger, Tool) or spec.http.scope is not None:
         return (401,)
     return (400,) if spec.payload is not None else (200, 503)
 
 
-@pytest.mark.parametrize("spec", SERVABLE, ids=lambda spec: spec.deployed)
+async def _answers(spec: Spec, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with _door(spec.name, monkeypatch) as client:
+        nowhere = await client.get("/no/such/path")
+        assert (nowhere.status_code, nowhere.json()["error"]["code"]) == (404, "NOT_FOUND")
+        answer = await _asked(spec, client)
+        assert answer.status_code in _sane(spec), (spec.name, answer.text)
+        if answer.status_code in (400, 401):
+            assert answer.json()["success"] is False
+        assert (await client.get("/health/live")).json() == {"status": "ok"}
+
+
+@pytest.mark.parametrize("spec", OTHERS, ids=lambda spec: spec.deployed)
 @pytest.mark.usefixtures("alone")
-def test_a_function_answers_behind_the_door(spec: Spec, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endpoint_or_a_consumer_answers_behind_the_door(spec: Spec, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(lambda: _answers(spec, monkeypatch))
+
+
+def test_every_action_answers_behind_the_door(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUTAZAI_HOME", str(settings.home))
+    monkeypatch.setenv("SUTAZAI_POSTGRES_URL", settings.postgres_url)
+    monkeypatch.setenv("SUTAZAI_REDIS_URL", settings.redis_url)
+
     async def scenario() -> None:
-        async with _door(spec.name, monkeypatch) as client:
-            nowhere = await client.get("/no/such/path")
-            assert (nowhere.status_code, nowhere.json()["error"]["code"]) == (404, "NOT_FOUND")
-            answer = await _asked(spec, client)
-            assert answer.status_code in _sane(spec), answer.text
-            if answer.status_code in (400, 401):
-                assert answer.json()["success"] is False
-            assert (await client.get("/health/live")).json() == {"status": "ok"}
+        for spec in TOOLS:
+            await _answers(spec, monkeypatch)
 
     run(scenario)
 
@@ -118,7 +129,7 @@ def test_a_probe_opens_what_no_lifespan_has_opened(monkeypatch: pytest.MonkeyPat
     async def scenario() -> None:
         async with _door("get_jwks", monkeypatch) as client:
             assert (await client.get("/health/ready")).status_code == 200
-        async with _door("read_file", monkeypatch) as client:
+        async with _door("echo", monkeypatch) as client:
             away = await client.get("/health/ready")
             assert (away.status_code, away.headers["retry-after"]) == (503, "1")
 
@@ -158,7 +169,7 @@ async def _command(name: str, home: Path) -> AsyncIterator[httpx.AsyncClient]:
     process = await asyncio.create_subprocess_exec(
         str(Path(sys.executable).with_name("functions-framework")),
         *arguments,
-        env={**os.environ, **NO_STORES, "SUTAZAI_HOME": str(home)},
+        env={**os.environ, **NO_STORES, "SUTAZAI_HOME": str(home), "GUNICORN_LOG_LEVEL": "info"},
         cwd="/",
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -166,7 +177,7 @@ async def _command(name: str, home: Path) -> AsyncIterator[httpx.AsyncClient]:
     assert process.stdout is not None
     try:
         said = b""
-        while b"startup complete" not in said:
+        while b"Listening at" not in said:
             line = await process.stdout.readline()
             assert line, said.decode()
             said += line

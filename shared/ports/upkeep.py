@@ -31,5 +31,8 @@ class Upkeep(Protocol):
     async def verify(self) -> int | None:
         """The first seal that does not hold, or None."""
 
+    async def take_turn(self, name: str, every_s: float) -> bool:
+        """True for one caller in `every_s` seconds, however many ask; from then on the time runs anew."""
+
     async def trim(self) -> Mapping[str, int]:
         """Deletes what is older than 30 days; the audit trail stays."""

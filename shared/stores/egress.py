@@ -100,8 +100,8 @@ class HttpEgress:
         self._transport: httpx.AsyncHTTPTransport | None = None
 
     async def __aenter__(self) -> Self:
-        # Where nobody may be reached the driver (120 ms) is never needed; where somebody may, it must be here
-        # before a child is confined and can import no more.
+        # Where nobody may be reached the driver (120 ms) is never needed. Where somebody may, it is imported now:
+        # a process can be confined later, and then reads neither code nor certificates.
         if self._allowed:
             self._transport = _transport()
         return self

@@ -28,7 +28,7 @@ from tests.bench._hosts import Host, Running, python
 from tests.people import place
 from tests.report import at_most, report
 
-COLD_ROUNDS = 11
+COLD_ROUNDS = 15
 REQUEST_ROUNDS = 7
 REQUESTS = 3000
 NOTE_REQUESTS = 1200
@@ -64,7 +64,7 @@ def _post(path: str, content_type: str, body: str, *headers: str) -> bytes:
 def _hellos(environ: dict[str, str]) -> list[Host]:
     asked, source = _get("/hello"), f"{_HERE}/_ff_hello.py"
     return [
-        Host("ours", _ours("tests.bench._subjects", "hello"), asked, environ=environ),
+        Host("ours", _ours("tests.bench._hello", "hello"), asked, environ=environ),
         Host("functions-framework", _ff(source, "hello"), asked),
         Host("functions-framework, h11", _plain_ff(source, "hello"), asked),
         Host("Starlette", python(*_UVICORN, "tests.bench._starlette:app"), asked),
@@ -79,7 +79,7 @@ def _events(environ: dict[str, str]) -> list[Host]:
     asked = _post("/", "application/cloudevents+json", f'{{{attributes},{more},"data":{data}}}')
     source, signature = f"{_HERE}/_ff_event.py", ("--signature-type", "cloudevent")
     return [
-        Host("ours", _ours("tests.bench._subjects", "hear"), asked, 204, environ),
+        Host("ours", _ours("tests.bench._events", "hear"), asked, 204, environ),
         Host("functions-framework", _ff(source, "hear", *signature), asked),
         Host("functions-framework, h11", _plain_ff(source, "hear", *signature), asked),
     ]

@@ -85,7 +85,7 @@ class _Consuming:
         for task in self._tasks:
             task.cancel()
         for end in await asyncio.gather(*self._tasks, return_exceptions=True):
-            assert isinstance(end, asyncio.CancelledError)
+            assert isinstance(end, asyncio.CancelledError), repr(end)
         self._tasks.clear()
 
     async def __aenter__(self) -> "_Consuming":

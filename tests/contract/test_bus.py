@@ -10,6 +10,7 @@ import pytest
 
 from events.base import Event
 from shared.config import Settings
+from shared.errors import Unavailable
 from shared.ports.bus import Bus
 from shared.ports.upkeep import Upkeep
 from shared.stores.postgres import bus as postgres_bus
@@ -31,7 +32,12 @@ class _Replica:
         async with self.database.transaction() as connection:
             for event in events:
                 await record_event(connection, event, source="/functions/ring", subject="bell", user_id=None)
-        await self.upkeep.number()
+        while True:
+            try:
+                await self.upkeep.number()
+                break
+            except Unavailable:
+                continue
         await self.bus.relay()
 
     async def dead_letters(self) -> list[dict[str, Any]]:

@@ -34,6 +34,8 @@ _PASSING = (
     asyncpg.SerializationError,
     asyncpg.QueryCanceledError,
     asyncpg.InterfaceError,
+    # Between the server's farewell and the end of its connection, the driver takes either for a fault of its own.
+    asyncpg.InternalClientError,
 )
 
 

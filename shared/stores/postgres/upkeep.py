@@ -117,6 +117,15 @@ class PostgresUpkeep:
     async def verify(self) -> int | None:
         return await self._audit.verify()
 
+    async def take_turn(self, name: str, every_s: float) -> bool:
+        taken = await self._database.fetchval(
+            "INSERT INTO turns (name, due_at) VALUES ($1, now() + make_interval(secs => $2))"
+            " ON CONFLICT (name) DO UPDATE SET due_at = excluded.due_at WHERE turns.due_at <= now() RETURNING true",
+            name,
+            every_s,
+        )
+        return taken is True
+
     async def trim(self) -> Mapping[str, int]:
         return {
             table: int((await self._database.execute(statement)).rpartition(" ")[2])

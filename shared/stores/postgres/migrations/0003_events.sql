@@ -27,6 +27,11 @@ CREATE TABLE consumers (
     due_at timestamptz NOT NULL DEFAULT now()
 );
 
+CREATE TABLE turns (                     -- of functions that run every so often, by deployed name
+    name text PRIMARY KEY,
+    due_at timestamptz NOT NULL
+);
+
 CREATE TABLE inbox (
     consumer text NOT NULL,
     source text NOT NULL,
