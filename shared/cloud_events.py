@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from events.base import Envelope, Event
 from shared.errors import Invalid
-from shared.strict_json import Json, dump, parse
+from shared.strict_json import Json, check, dump, parse
 
 STRUCTURED = "application/cloudevents+json"
 
@@ -36,13 +36,15 @@ def decode(headers: Mapping[bytes, bytes], body: bytes) -> Envelope:
 
 def _from_headers(headers: Mapping[bytes, bytes]) -> dict[str, Json]:
     try:
-        return {
+        attributes: dict[str, Json] = {
             name[3:].decode("ascii"): unquote(value.decode("ascii"), errors="strict")
             for name, value in headers.items()
             if name.startswith(b"ce-")
         }
     except UnicodeDecodeError:
         raise Invalid("an attribute is not percent-encoded UTF-8") from None
+    check(attributes)
+    return attributes
 
 
 def _data(content_type: bytes, body: bytes) -> Json:

@@ -13,9 +13,9 @@ from typing import Any
 if (root := str(Path(__file__).resolve().parent.parent)) not in sys.path:
     sys.path.insert(0, root)
 
-from shared.catalog import find  # noqa: E402
-from shared.function import Every, Service  # noqa: E402
-from shared.serve import App  # noqa: E402
+from shared.catalog import find
+from shared.function import Every, Service
+from shared.serve import App
 
 
 def target(name: str) -> Callable[[Any], App]:

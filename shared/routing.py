@@ -50,7 +50,9 @@ class Routes(Generic[T]):
         if node is None:
             raise NotFound(f"no such path: {path[:200]!r}")
         if method not in node.methods:
-            raise MethodNotAllowed(f"{method} is not served here", allow=sorted(node.methods))
+            # Whoever serves GET answers HEAD too.
+            served = {*node.methods, "HEAD"} if "GET" in node.methods else node.methods
+            raise MethodNotAllowed(f"{method} is not served here", allow=sorted(served))
         target, names = node.methods[method]
         return target, dict(zip(names, map(_decoded, values), strict=True)) if names else _NO_VALUES
 

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Self, cast
 
@@ -21,7 +22,7 @@ _START_S = 30
 
 @dataclass(frozen=True)
 class Host:
-    """A way to serve: `{port}` in the command is filled in. `requests` go over the wire as they are."""
+    """A way to serve: `{port}` in the command is filled in, `request` goes over the wire as it is."""
 
     name: str
     command: Sequence[str]
@@ -35,7 +36,7 @@ class Running:
 
     def __init__(self, host: Host) -> None:
         self.host = host
-        self._log = tempfile.TemporaryFile()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process that writes it
 
     def __enter__(self) -> Self:
         with socket.socket() as probe:
@@ -92,10 +93,14 @@ class Running:
         clients = [_Client(self.host, count // connections) for _ in range(connections)]
         before = self.cpu_s()
         for client in clients:
-            await loop.create_connection(lambda client=client: client, "127.0.0.1", self.port)
+            await loop.create_connection(partial(_itself, client), "127.0.0.1", self.port)
         async with asyncio.timeout(60):
             await asyncio.gather(*(client.done for client in clients))
         return (self.cpu_s() - before) / (count // connections * connections)
+
+
+def _itself(client: "_Client") -> "_Client":
+    return client
 
 
 class _Client(asyncio.Protocol):

@@ -1,9 +1,11 @@
 """Our host beside functions-framework, Starlette and FastAPI: `make bench B=host`.
 
 All in one run, in turns. CPU is user and system time of all processes of a server. No host writes an access log.
+functions-framework runs twice: as pip installs it, and with the uvloop and httptools that our image has anyway.
 """
 
 import asyncio
+import json
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
@@ -35,21 +37,23 @@ NOTE_REQUESTS = 1200
 
 _HERE = "tests/bench"
 _UVICORN = ("-m", "uvicorn", "--port", "{port}", "--loop", "uvloop", "--http", "httptools", "--no-access-log")
-_FF = ("--host", "127.0.0.1", "--port", "{port}", "--asgi")
-# As pip installs it: this environment has uvloop and httptools, which functions-framework does not ask for.
-_PLAIN = "import sys; sys.modules.update(uvloop=None, httptools=None); import runpy; runpy.run_module('functions_framework')"
+_LOOPBACK = ("--host", "127.0.0.1", "--port", "{port}")
+_FF = (*_LOOPBACK, "--asgi")
+# It does not ask for uvloop and httptools, and takes them where it finds them.
+_HIDE = "import sys, runpy; sys.modules.update(uvloop=None, httptools=None); runpy.run_module('functions_framework')"
+_SHIPPED, _TUNED = "functions-framework as shipped", "functions-framework, uvloop"
 
 
 def _ours(module: str, name: str) -> Sequence[str]:
     return python(f"{_HERE}/_serve.py", module, name, "{port}")
 
 
-def _ff(source: str, target: str, *more: str) -> Sequence[str]:
+def _tuned_ff(source: str, target: str, *more: str) -> Sequence[str]:
     return python("-m", "functions_framework", "--source", source, "--target", target, *_FF, *more)
 
 
-def _plain_ff(source: str, target: str, *more: str) -> Sequence[str]:
-    return python("-c", _PLAIN, "--source", source, "--target", target, *_FF, *more)
+def _shipped_ff(source: str, target: str, *more: str) -> Sequence[str]:
+    return python("-c", _HIDE, "--source", source, "--target", target, *_FF, *more)
 
 
 def _get(path: str, *headers: str) -> bytes:
@@ -65,32 +69,39 @@ def _hellos(environ: dict[str, str]) -> list[Host]:
     asked, source = _get("/hello"), f"{_HERE}/_ff_hello.py"
     return [
         Host("ours", _ours("tests.bench._hello", "hello"), asked, environ=environ),
-        Host("functions-framework", _ff(source, "hello"), asked),
-        Host("functions-framework, h11", _plain_ff(source, "hello"), asked),
+        Host(_TUNED, _tuned_ff(source, "hello"), asked),
+        Host(_SHIPPED, _shipped_ff(source, "hello"), asked),
         Host("Starlette", python(*_UVICORN, "tests.bench._starlette:app"), asked),
         Host("FastAPI", python(*_UVICORN, "tests.bench._fastapi_hello:app"), asked),
     ]
 
 
 def _events(environ: dict[str, str]) -> list[Host]:
-    data = f'{{"task_id":"{uuid4()}","agent":"filesystem","tool":"read_text_file"}}'
-    attributes = f'"specversion":"1.0","id":"{uuid4()}","source":"/tasks","type":"task.succeeded.v1","subject":"{uuid4()}"'
-    more = '"time":"2026-11-23T05:00:00Z","datacontenttype":"application/json"'
-    asked = _post("/", "application/cloudevents+json", f'{{{attributes},{more},"data":{data}}}')
+    event = {
+        "specversion": "1.0",
+        "id": str(uuid4()),
+        "source": "/tasks",
+        "type": "task.succeeded.v1",
+        "subject": str(uuid4()),
+        "time": "2026-11-23T05:00:00Z",
+        "datacontenttype": "application/json",
+        "data": {"task_id": str(uuid4()), "agent": "filesystem", "tool": "read_text_file"},
+    }
+    asked = _post("/", "application/cloudevents+json", json.dumps(event))
     source, signature = f"{_HERE}/_ff_event.py", ("--signature-type", "cloudevent")
     return [
         Host("ours", _ours("tests.bench._events", "hear"), asked, 204, environ),
-        Host("functions-framework", _ff(source, "hear", *signature), asked),
-        Host("functions-framework, h11", _plain_ff(source, "hear", *signature), asked),
+        Host(_TUNED, _tuned_ff(source, "hear", *signature), asked),
+        Host(_SHIPPED, _shipped_ff(source, "hear", *signature), asked),
     ]
 
 
 def _tasks(environ: dict[str, str], bearer: str, task_id: str) -> list[Host]:
     asked = _get(f"/api/v1/tasks/{task_id}", bearer)
     return [
-        Host("ours", _ours("functions.tasks.get_task", "get_task"), asked, environ=environ),
-        Host("functions-framework", _ff("shared/ff.py", "get_task"), asked, environ=environ),
-        Host("functions-framework, h11", _plain_ff("shared/ff.py", "get_task"), asked, environ=environ),
+        Host("ours", python("-m", "functions", "serve", "get_task", *_LOOPBACK), asked, environ=environ),
+        Host(_TUNED, _tuned_ff("shared/ff.py", "get_task"), asked, environ=environ),
+        Host(_SHIPPED, _shipped_ff("shared/ff.py", "get_task"), asked, environ=environ),
     ]
 
 
@@ -155,7 +166,7 @@ async def _stores() -> AsyncIterator[tuple[dict[str, str], str, str, str]]:
                 access = (await here.login("ada")).access_token
                 caller = await here.caller(access)
                 tasks = await ports.open(Tasks)
-                new = NewTask(user_id=caller.user_id, agent="filesystem", tool="read_text_file", parameters={"path": "a"})
+                new = NewTask(user_id=caller.user_id, agent="filesystem", tool="read_text_file", parameters={})
                 (task_id,) = await tasks.accept([new])
             note_id = await _note(postgres_url)
             public = Ed25519PrivateKey.from_private_bytes(signing_seeds(settings.keys_dir)[0]).public_key()
@@ -168,8 +179,8 @@ async def _note(postgres_url: str) -> str:
     connection = await asyncpg.connect(postgres_url)
     try:
         await connection.execute("CREATE TABLE sutazai.notes (id uuid PRIMARY KEY, title text, text text)")
-        statement = "INSERT INTO sutazai.notes VALUES (gen_random_uuid(), 'A note', repeat('word ', 60)) RETURNING id::text"
-        return str(await connection.fetchval(statement))
+        new = "(gen_random_uuid(), 'A note', repeat('word ', 60))"
+        return str(await connection.fetchval(f"INSERT INTO sutazai.notes VALUES {new} RETURNING id"))
     finally:
         await connection.close()
 
@@ -181,18 +192,20 @@ async def main() -> int:
         hello = await requests("hello", _hellos(environ), REQUESTS)
         event = await requests("CloudEvent", _events(environ), REQUESTS)
         note = await requests("token, body, cache and row", _notes(environ, bearer, note_id), NOTE_REQUESTS)
-        print("  (ours remembers a verified token and rechecks its session every 0.5 s; FastAPI has no sessions to check)")
-    rival = "functions-framework"
-    return report(
-        "host",
-        {
-            "cold start of hello, CPU, of FF": at_most(hello_cold["ours"] / hello_cold[rival], 0.55),
-            "cold start of get_task, CPU, of FF": at_most(task_cold["ours"] / task_cold[rival], 0.8),
-            "CPU per hello, of FF": at_most(hello["ours"] / hello[rival], 0.45),
-            "CPU per CloudEvent, of FF": at_most(event["ours"] / event[rival], 0.3),
-            "CPU per realistic request, of FastAPI": at_most(note["ours"] / note["FastAPI"], 0.75),
-        },
-    )
+        print("  (ours remembers a verified token and rechecks its session every 0.5 s;")
+        print("  FastAPI verifies each time, as its documentation does, and has no sessions to check)")
+    targets = {}
+    for rival in (_SHIPPED, _TUNED):
+        for what, seen, bound in (
+            ("cold start of hello", hello_cold, 0.55),
+            ("cold start of get_task", task_cold, 0.8),
+            ("CPU per hello", hello, 0.45),
+            ("CPU per CloudEvent", event, 0.3),
+        ):
+            name = f"{what}, {rival.replace('functions-framework', 'FF')}"
+            targets[name] = at_most(seen["ours"] / seen[rival], bound)
+    targets["CPU per realistic request, FastAPI"] = at_most(note["ours"] / note["FastAPI"], 0.75)
+    return report("host", targets)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The suite of tests/contract/bus.py, on the bus over the record."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -29,16 +30,16 @@ class _Replica:
     database: Database
 
     async def happen(self, *events: Event) -> None:
-        async with self.database.transaction() as connection:
-            for event in events:
-                await record_event(connection, event, source="/functions/ring", subject="bell", user_id=None)
+        """Again, like any client, where it was cut off."""
         while True:
             try:
+                async with self.database.transaction() as connection:
+                    for event in events:
+                        await record_event(connection, event, source="/functions/ring", subject="bell", user_id=None)
                 await self.upkeep.number()
-                break
+                return await self.bus.relay()
             except Unavailable:
-                continue
-        await self.bus.relay()
+                await asyncio.sleep(0)
 
     async def dead_letters(self) -> list[dict[str, Any]]:
         rows = await self.database.fetch("SELECT reason, consumer, event, attempts, error FROM dead_letters ORDER BY at")
@@ -59,6 +60,7 @@ class _Replica:
 def open_bus(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> OpenBus:
     monkeypatch.setattr(postgres_bus, "_BACK_OFF_S", 0.01)
     monkeypatch.setattr(postgres_bus, "_POLL_S", 0.05)
+    monkeypatch.setattr(postgres_bus, "_HOLD_S", 1.0)
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[_Replica]:

@@ -16,7 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from shared import strict_json
 from shared.config import Settings
-from shared.errors import Conflict, IdempotencyMismatch, Invalid, NotFound, RateLimited
+from shared.errors import Conflict, IdempotencyMismatch, Invalid, NotFound, RateLimited, ToolError
+from shared.perform import RunContext, failed
 from shared.ports.ledger import Ledger
 from shared.ports.tasks import TERMINAL, Claimed, NewTask, Outcome, Queue, Status, Task, TaskError, Tasks
 from shared.ports.upkeep import Upkeep
@@ -749,6 +750,24 @@ def test_progress_is_seen_until_the_end(settings: Settings) -> None:
         await here.queue.finish(held, replace(LATER, retry_in_s=None))
         await here.queue.progress(held, 1, "late")
         assert (await here.task(held.id)).progress == 100.0
+
+    play(settings, scenario)
+
+
+def test_what_a_tool_says_is_recorded_whatever_characters_it_has(settings: Settings) -> None:
+    """It quotes files, whose content and names need not be text; one refused message would keep a batch from ending."""
+
+    async def scenario(here: House) -> None:
+        held = await here.begun()
+        run = RunContext(ADA, held.id, 1)
+        run.progress(float("nan"), "a\0b\udc80c")
+        assert run.latest is not None
+        await here.queue.progress(held, *run.latest)
+        task = await here.task(held.id)
+        assert (task.progress, task.message) == (0.0, "a\ufffdb\ufffdc")
+        assert await here.queue.finish(held, failed(ToolError("no \0 in 'caf\udce9'")))
+        error = (await here.task(held.id)).error
+        assert error == TaskError(code="TOOL_ERROR", message="no \ufffd in 'caf\ufffd'")
 
     play(settings, scenario)
 

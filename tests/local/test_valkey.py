@@ -96,7 +96,7 @@ def test_its_password_is_needed_and_stands_in_no_command_line(open_folder: Path)
             async with Redis.from_url(url.replace(secret, "wrong")) as store:
                 with pytest.raises(AuthenticationError):
                     await store.set("kept", "7")
-            process = Path(f"/proc/{supervisor.pids['valkey'][0]}")
+            process = Path(f"/proc/{supervisor.pids['redis'][0]}")
             assert secret not in (process / "cmdline").read_text() + (process / "environ").read_text()
             return secret
 
@@ -118,7 +118,7 @@ def test_a_program_that_is_not_there_is_refused_by_name(
 def test_root_runs_it_as_nobody(open_folder: Path) -> None:
     async def main() -> int:
         async with Supervisor(open_folder, [await valkey_service(open_folder)]) as supervisor:
-            return Path(f"/proc/{supervisor.pids['valkey'][0]}").stat().st_uid
+            return Path(f"/proc/{supervisor.pids['redis'][0]}").stat().st_uid
 
     assert within_a_minute(main()) == 65_534
 
