@@ -16,7 +16,7 @@ class Event(BaseModel):
 
 
 class Envelope(BaseModel):
-    """A CloudEvent. `subject` is the aggregate's id; `sequence` counts its changes, so consumers can drop older ones."""
+    """A CloudEvent. `subject` is the aggregate's id; `sequence` counts its changes, so one can drop older ones."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 

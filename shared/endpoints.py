@@ -176,7 +176,7 @@ def _preferred_wait(prefer: str | None) -> float | None:
 
 
 class EventEndpoint:
-    """Consumers of domain events, by type. Done, or refused for good, is 204; only Unavailable (503) asks for a retry."""
+    """Consumers of domain events, by type. Done, or refused for good, is 204; only Unavailable (503) asks again."""
 
     timeout_s: float
 

@@ -148,10 +148,11 @@ class App:
 
 
 class _Nothing(ModuleType):
-    """A module from which whatever is asked for can be imported."""
+    """A module from which any public name can be imported."""
 
     def __getattr__(self, name: str) -> None:
-        return None
+        if name.startswith("__"):
+            raise AttributeError(name)
 
 
 def run(app: App, *, host: str, port: int, drain_s: int = 30, fd: int | None = None) -> None:

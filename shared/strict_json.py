@@ -42,9 +42,7 @@ def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
 
 
 # The functions of `json` make a new one for each call that has options.
-_DECODER = json.JSONDecoder(
-    object_pairs_hook=_object, parse_int=_whole, parse_float=_real, parse_constant=_constant
-)
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_whole, parse_float=_real, parse_constant=_constant)
 _ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 

@@ -1,6 +1,7 @@
 """Servers under measurement, each a process group of its own, and the client that drives them."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -57,7 +58,8 @@ class Running:
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.killpg(self._process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         self._log.close()
 

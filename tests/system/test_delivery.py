@@ -8,7 +8,7 @@ import tempfile
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
@@ -24,7 +24,7 @@ from shared.serve import App
 from shared.stores.postgres.database import Database
 from shared.wiring import Ports
 from tests.chaos.ledger_origin import Origin, origin
-from tests.people import Place, place
+from tests.people import place
 from tests.system.platform import REPOSITORY, Client, Platform
 
 T = TypeVar("T")
@@ -240,15 +240,21 @@ def test_down_lets_what_runs_come_to_its_end(platform: Platform) -> None:
 # --- an agent's app ------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass
 class Agent:
-    """The app that holds an agent's actions, and someone who may call it."""
+    """The app that holds an agent's actions, and the user whose tasks it runs."""
 
     http: httpx.AsyncClient
-    people: Place
+    settings: Settings
     tasks: Tasks
     database: Database
-    user: UUID
+    user: UUID = field(default_factory=uuid4)
+
+    async def log_in(self) -> None:
+        """For calls over HTTP, in which the user has to be someone."""
+        async with place(self.settings) as people:
+            self.user = (await people.register("ada")).id
+            self.http.headers["authorization"] = f"Bearer {(await people.login('ada')).access_token}"
 
     async def accept(self, tool: str, parameters: dict[str, Any], **more: Any) -> UUID:
         new = NewTask(user_id=self.user, agent="everything", tool=tool, parameters=parameters, **more)
@@ -284,14 +290,12 @@ def with_agent(settings: Settings, scenario: Callable[[Agent], Awaitable[T]]) ->
         transport = httpx.ASGITransport(app=app)
         async with (
             asyncio.timeout(30),
-            place(settings) as people,
             Ports(settings) as ports,
             app.running(),
             httpx.AsyncClient(transport=transport, base_url="http://agent", timeout=None) as client,
         ):
-            user = await people.register("ada")
-            client.headers["authorization"] = f"Bearer {(await people.login('ada')).access_token}"
-            return await scenario(Agent(client, people, await ports.open(Tasks), people.database, user.id))
+            agent = Agent(client, settings, await ports.open(Tasks), await ports.open(Database))
+            return await scenario(agent)
 
     return asyncio.run(bounded())
 
@@ -430,6 +434,7 @@ def test_an_action_that_fills_its_memory_fails_alone(settings: Settings) -> None
 
 def test_an_attached_read_leaves_one_row_that_has_ended(settings: Settings) -> None:
     async def scenario(agent: Agent) -> None:
+        await agent.log_in()
         answer = await agent.http.post("/echo", json={"message": "hello"})
         assert answer.status_code == 200
         data = answer.json()["data"]
@@ -452,6 +457,7 @@ def test_an_attached_read_leaves_one_row_that_has_ended(settings: Settings) -> N
 
 def test_an_attached_write_is_on_record_before_it_begins(settings: Settings) -> None:
     async def scenario(agent: Agent) -> None:
+        await agent.log_in()
         call = asyncio.create_task(agent.http.post("/ledger", json={"duration_ms": 600}))
         task_id = await agent.running("ledger")
         assert not call.done()
@@ -470,6 +476,7 @@ def test_an_attached_write_is_on_record_before_it_begins(settings: Settings) -> 
 
 def test_a_caller_who_waits_is_told_that_the_task_was_cancelled(settings: Settings) -> None:
     async def scenario(agent: Agent) -> None:
+        await agent.log_in()
         call = asyncio.create_task(agent.http.post("/ledger", json={"duration_ms": 30_000}))
         task_id = await agent.running("ledger")
         await agent.tasks.cancel(agent.user, task_id)
@@ -483,6 +490,7 @@ def test_a_caller_who_waits_is_told_that_the_task_was_cancelled(settings: Settin
 
 def test_a_tools_own_error_is_a_result_and_a_strangers_call_none(settings: Settings) -> None:
     async def scenario(agent: Agent) -> None:
+        await agent.log_in()
         answer = await agent.http.post("/ledger", json={"failure": "tool_error"})
         data = answer.json()["data"]
         assert (answer.status_code, data["status"]) == (200, "failed")

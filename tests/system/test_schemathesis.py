@@ -1,0 +1,112 @@
+"""Thousands of calls made up from the description of the API, right and wrong ones: nothing is answered otherwise than described.
+
+`SUTAZAI_SCHEMATHESIS_CALLS=5000 pytest tests/system/test_schemathesis.py` makes 5,000.
+"""
+
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis.checks import CHECKS, load_all_checks
+from schemathesis.generation import GenerationMode
+from schemathesis.schemas import APIOperation
+
+from tests.system.platform import PASSWORD, Platform
+
+CALLS = int(os.environ.get("SUTAZAI_SCHEMATHESIS_CALLS", "600"))
+LOGIN = {"email": "root@example.org", "username": None, "password": PASSWORD}
+
+# What these take depends on more than a schema can say, so a well-formed call may still be a 400.
+DEPENDS = {
+    "register": "the two passwords are the same, and good ones",
+    "change_password": "the two passwords are the same, and good ones",
+    "execute_task": "parameters are those of the tool",
+    "list_tasks": "a cursor is one of ours",
+    "list_users": "a cursor is one of ours, and not beside a page",
+    "login": "either an address or a name",
+}
+# These end the session of whoever calls them.
+ENDS_SESSION = {"logout", "end_session", "change_password", "delete_me"}
+
+
+@dataclass
+class _Api:
+    url: str
+    schema: schemathesis.BaseSchema
+    statuses: Counter[int] = field(default_factory=Counter)
+    _token: str = ""
+
+    def token(self, *, fresh: bool) -> str:
+        if fresh or not self._token:
+            answer = httpx.post(f"{self.url}/api/v1/auth/login", json=LOGIN, trust_env=False)
+            assert answer.status_code == 200, answer.text
+            token: str = answer.json()["data"]["access_token"]
+            if fresh:
+                return token
+            self._token = token
+        return self._token
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[_Api]:
+    load_all_checks()
+    with tempfile.TemporaryDirectory(prefix="sutazai-schema-") as folder:
+        Path(folder).chmod(0o755)
+        admin = {"SUTAZAI_ADMIN_EMAIL": "root@example.org", "SUTAZAI_ADMIN_PASSWORD": PASSWORD}
+        with Platform(Path(folder) / "home", **admin) as platform:
+            document = httpx.get(f"{platform.api}/api/v1/openapi.json", trust_env=False).json()
+            schema = schemathesis.openapi.from_dict(document)
+            # A well-formed key may have been used for another request.
+            schema.config.checks.positive_data_acceptance.expected_statuses.append("422")
+            yield _Api(platform.api, schema)
+
+
+def _operations(api: _Api) -> list[APIOperation]:
+    return [result.ok() for result in api.schema.get_all_operations()]
+
+
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["right", "wrong"])
+def test_every_call_is_answered_as_described(api: _Api, mode: GenerationMode) -> None:
+    operations = _operations(api)
+    wrong: list[str] = []
+    calls = 0
+    for operation in operations:
+        if mode.is_negative and not operation.body and not list(operation.iter_parameters()):
+            continue
+        name = operation.definition.raw["operationId"]
+        excluded = [CHECKS.get_one("positive_data_acceptance")] if name in DEPENDS else []
+
+        @settings(
+            max_examples=max(CALLS // 2 // len(operations), 1),
+            deadline=None,
+            database=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(case=operation.as_strategy(generation_mode=mode))
+        def answered(case: schemathesis.Case) -> None:
+            nonlocal calls
+            calls += 1
+            token = api.token(fresh=name in ENDS_SESSION)
+            answer = case.call_and_validate(
+                base_url=api.url,
+                headers={"Authorization": f"Bearer {token}"},
+                checks=CHECKS.get_all(),
+                excluded_checks=excluded,
+            )
+            api.statuses[answer.status_code] += 1
+
+        try:
+            answered()
+        except Exception as exc:
+            wrong.append(f"{operation.label}: {exc}")
+    assert wrong == [], "\n\n".join(wrong)
+    assert calls >= CALLS // 4
+    assert not [status for status in api.statuses if status >= 500]
