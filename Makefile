@@ -2,7 +2,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --require-hashes
+
+# So that an install that fails inside a pipe fails.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
 
 .PHONY: up down test check format bench chaos security
 
@@ -44,9 +48,10 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.base: requirements/base.txt | $(BIN)/python
-	@$(INSTALL) -r $<
+	@echo "installing the packages of $<:"
+	@$(INSTALL) -r $< | { grep --line-buffered -E "^ *(Downloading|Using cached|Installing)" || true; }
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt | $(BIN)/python
-	@$(INSTALL) -r $<
+	@$(INSTALL) --quiet -r $<
 	@touch $@

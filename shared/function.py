@@ -246,7 +246,7 @@ def tool(
     scope: str = "agents:execute",
     scale: Scale | None = None,
 ) -> Callable[[H], H]:
-    """An agent's action. `async def` runs on the loop; plain `def` and effect exec in a child, killed at its timeout."""
+    """An agent's action. `async def` runs on the loop; plain `def` and effect exec in a child, which can be killed."""
     if not 0 < timeout_s <= LONGEST_TASK_S:
         raise ValueError(f"timeout_s={timeout_s!r}: a task runs inside one request, at most {LONGEST_TASK_S:.0f} s")
 

@@ -60,13 +60,18 @@ class Worker:
 
     async def __aenter__(self) -> Self:
         self._queue = await self._ports.open(Queue)
+        signals = await self._ports.open(Signals)
         for spec in self._actions.values():
             if not runs_in_child(spec):
                 self._opened[spec.module] = await self._ports.of(spec)
-        await self._children.start()
-        self._id = await self._join(cold_start_ms=process_age_ms())
+        try:
+            await self._children.start()
+            self._id = await self._join(cold_start_ms=process_age_ms())
+        except BaseException:
+            await self._children.close()
+            raise
         self._loops = [
-            asyncio.create_task(loop) for loop in (self._beat(), self._write_progress(), self._hear_cancels())
+            asyncio.create_task(loop) for loop in (self._beat(), self._write_progress(), self._hear_cancels(signals))
         ]
         return self
 
@@ -238,13 +243,12 @@ class Worker:
             if held := self._held.get(task_id):
                 held.work.cancel()
 
-    async def _hear_cancels(self) -> None:
+    async def _hear_cancels(self, signals: Signals) -> None:
         """The beat finds cancelled tasks too; this only makes it quick."""
 
         def hear(payload: str | None) -> None:
             self._drop([task_id for task_id in self._held if payload and str(task_id) in payload])
 
-        signals = await self._ports.open(Signals)
         async with signals.listening("cancelled", hear):
             await asyncio.Event().wait()
 

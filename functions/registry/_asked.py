@@ -22,7 +22,9 @@ def _number(value: object) -> object:
 Priority = Annotated[
     int,
     Field(ge=0, le=9),
-    BeforeValidator(_number, json_schema_input_type=int | Literal["low", "normal", "high", "urgent"]),
+    BeforeValidator(
+        _number, json_schema_input_type=Annotated[int, Field(ge=0, le=9)] | Literal["low", "normal", "high", "urgent"]
+    ),
 ]
 
 

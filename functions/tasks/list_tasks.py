@@ -1,17 +1,25 @@
 """GET /api/v1/tasks: the caller's tasks, newest first."""
 
 from datetime import datetime
+from typing import Annotated
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, BeforeValidator, Field
 
 from shared.function import Caller, Payload, http
 from shared.ports.tasks import Status, TaskList, Tasks
 
 
+def _not_a_number(text: object) -> object:
+    """A bare number would be read as seconds since 1970."""
+    if isinstance(text, str) and "T" not in text.upper():
+        raise ValueError("a time is written as RFC 3339 has it")
+    return text
+
+
 class ListTasks(Payload):
     status: Status | None = None
     agent: str | None = Field(default=None, max_length=64)
-    since: AwareDatetime | None = None
+    since: Annotated[AwareDatetime, BeforeValidator(_not_a_number)] | None = None
     limit: int = Field(default=50, ge=1, le=200)
     cursor: str | None = Field(default=None, max_length=200)
 

@@ -49,7 +49,7 @@ def test_a_tree_is_json_with_children_for_folders_alone(filled: UserFiles, act: 
 
 
 @pytest.mark.parametrize(
-    ("patterns", "names"),
+    "patterns, names",
     [(["inner"], ["a.py"]), (["*.py"], ["inner"]), (["a.py", "inner"], []), (["**/b.py"], ["a.py", "inner"])],
 )
 def test_a_tree_leaves_out_what_is_excluded(
@@ -60,7 +60,7 @@ def test_a_tree_leaves_out_what_is_excluded(
 
 
 @pytest.mark.parametrize(
-    ("path", "arguments", "answer"),
+    "path, arguments, answer",
     [
         ("/", {"pattern": "*.py"}, "No matches found"),
         ("/", {"pattern": "**/*.py"}, "/src/a.py\n/src/inner/b.py"),
@@ -76,7 +76,7 @@ def test_a_search_answers_full_paths(
 
 
 @pytest.mark.parametrize(
-    ("pattern", "path", "matches"),
+    "pattern, path, matches",
     [
         ("a/**", "a", False),
         ("a/**", "a/b/c", True),

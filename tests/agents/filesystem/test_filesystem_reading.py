@@ -13,7 +13,7 @@ TWELVE = "one\ntwo\nthree\nfour\nfive\nsix\nseven\neight\nnine\nten\neleven\ntwe
 
 @pytest.mark.parametrize("tool", ["read_text_file", "read_file"])
 @pytest.mark.parametrize(
-    ("content", "lines", "answer"),
+    "content, lines, answer",
     [
         (TWELVE, {}, TWELVE),
         (TWELVE, {"head": 2}, "one\ntwo"),
@@ -68,7 +68,7 @@ def test_a_text_too_large_to_answer_can_be_read_in_part(root: UserFiles, act: An
 
 
 @pytest.mark.parametrize(
-    ("name", "block"),
+    "name, block",
     [
         ("p.PNG", {"type": "image", "data": "SUQ=", "mimeType": "image/png"}),
         ("p.jpg", {"type": "image", "data": "SUQ=", "mimeType": "image/jpeg"}),

@@ -63,7 +63,7 @@ def test_edits_follow_one_another_and_are_all_done_or_none(root: UserFiles, act:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "wanted"),
+    "old, new, wanted",
     [
         ("if x:\n    return 1", "if y:\n    return 3", CODE.replace("x:", "y:").replace("1", "3")),
         ("        if x:\n            return 1", "        return 3", "def f():\n    return 3\n    return 2\n"),
