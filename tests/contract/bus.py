@@ -10,7 +10,7 @@ from events.base import Envelope, Event
 from shared.consumer import Consumer
 from shared.errors import Invalid, Unavailable
 from shared.function import on_event, spec_of
-from shared.ports.bus import Bus, WakeUp
+from shared.ports.bus import Bus, Handle, WakeUp
 from shared.wiring import Ports
 
 T = TypeVar("T")
@@ -19,8 +19,10 @@ T = TypeVar("T")
 class Replica(Protocol):
     """One process on the bus."""
 
-    bus: Bus
-    ports: Ports
+    @property
+    def bus(self) -> Bus: ...
+    @property
+    def ports(self) -> Ports: ...
 
     async def happen(self, *events: Event) -> None:
         """Records events in the order given, and carries them."""
@@ -78,7 +80,7 @@ class _Consuming:
     def __init__(self) -> None:
         self._tasks: list[asyncio.Task[None]] = []
 
-    def start(self, replica: Replica, handle: Callable[[Envelope], Awaitable[None]], consumer: str = "listener") -> None:
+    def start(self, replica: Replica, handle: Handle, consumer: str = "listener") -> None:
         self._tasks.append(asyncio.create_task(replica.bus.consume(consumer, Rang.type, handle)))
 
     async def stop(self) -> None:
@@ -105,7 +107,9 @@ def play(open_bus: OpenBus, replicas: int, scenario: Callable[..., Awaitable[T]]
 
 def test_a_wake_up_reaches_a_subscriber_of_its_agent_and_no_other(open_bus: OpenBus) -> None:
     async def scenario(keeper: Replica, worker: Replica) -> None:
-        mine, others, woken = [], [], asyncio.Event()
+        mine: list[WakeUp] = []
+        others: list[WakeUp] = []
+        woken = asyncio.Event()
 
         def hear(wake_up: WakeUp) -> None:
             mine.append(wake_up)
@@ -114,7 +118,8 @@ def test_a_wake_up_reaches_a_subscriber_of_its_agent_and_no_other(open_bus: Open
 
         async with worker.bus.waking(["echo"], hear), worker.bus.waking(["other"], others.append):
             # What connecting itself may have told is no wake-up of the keeper's.
-            mine.clear(), others.clear()
+            mine.clear()
+            others.clear()
             await keeper.bus.wake([WakeUp("nobody", 1), WakeUp("echo", 3)])
             await woken.wait()
             assert mine == [WakeUp("echo", 3)]

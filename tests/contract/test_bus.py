@@ -42,7 +42,8 @@ class _Replica:
                 await asyncio.sleep(0)
 
     async def dead_letters(self) -> list[dict[str, Any]]:
-        rows = await self.database.fetch("SELECT reason, consumer, event, attempts, error FROM dead_letters ORDER BY at")
+        columns = "reason, consumer, event, attempts, error"
+        rows = await self.database.fetch(f"SELECT {columns} FROM dead_letters ORDER BY at")
         return [dict(row) for row in rows]
 
     async def cut(self) -> None:

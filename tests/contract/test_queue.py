@@ -1,7 +1,7 @@
 """Tasks, Queue and Upkeep against PostgreSQL: what is promised of a task, whoever dies, hurries or lies."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -10,7 +10,8 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
-from hypothesis import HealthCheck, given, settings as trying
+from hypothesis import HealthCheck, given
+from hypothesis import settings as trying
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
@@ -59,7 +60,8 @@ class House:
     async def begun(self, **more: Any) -> Claimed:
         """One task in the hands of a worker of its own."""
         await self.accept(**more)
-        [task] = await self.claim(await self.join(more.get("agent", "everything")), agent=more.get("agent", "everything"))
+        agent = more.get("agent", "everything")
+        [task] = await self.claim(await self.join(agent), agent=agent)
         return task
 
     async def task(self, task_id: UUID, user: UUID = ADA) -> Task:
@@ -75,13 +77,13 @@ class House:
     async def shift(self, task_id: UUID, **seconds: float) -> None:
         """Time passes for one task: `column=seconds` moves that column back."""
         for column, by in seconds.items():
-            await self.database.execute(
-                f"UPDATE agent_executions SET {column} = {column} - make_interval(secs => $2) WHERE id = $1", task_id, by
-            )
+            earlier = f"{column} = {column} - make_interval(secs => $2)"
+            await self.database.execute(f"UPDATE agent_executions SET {earlier} WHERE id = $1", task_id, by)
 
     async def bury(self, *workers: UUID) -> None:
         """They are silent for longer than a worker may be."""
-        await self.database.execute("UPDATE workers SET alive_until = now() - interval '1 s' WHERE id = ANY($1)", workers)
+        silent = "alive_until = now() - interval '1 s'"
+        await self.database.execute(f"UPDATE workers SET {silent} WHERE id = ANY($1)", workers)
 
     async def events(self, task_id: UUID) -> list[tuple[str, int]]:
         rows = await self.database.fetch(
@@ -286,7 +288,8 @@ def test_two_requests_of_different_length_under_one_key_never_mix(settings: Sett
             for number in range(10):
                 short = [new(key=f"k{number} {n}", digest=b"short") for n in range(2)]
                 long = [new(key=f"k{number} {n}", digest=b"long") for n in range(5)]
-                answers = await asyncio.gather(here.tasks.accept(short), other.tasks.accept(long), return_exceptions=True)
+                both = (here.tasks.accept(short), other.tasks.accept(long))
+                answers = await asyncio.gather(*both, return_exceptions=True)
                 [won] = [answer for answer in answers if isinstance(answer, list)]
                 [lost] = [answer for answer in answers if not isinstance(answer, list)]
                 assert isinstance(lost, IdempotencyMismatch)
@@ -555,8 +558,8 @@ def test_times_are_ordered_though_transactions_overlap(settings: Settings) -> No
 
 async def _blocked(here: House) -> None:
     """Until some transaction waits for another one's row."""
-    query = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database())"
-    while not await here.database.fetchval(query):
+    waiting = "wait_event_type = 'Lock' AND datname = current_database()"
+    while not await here.database.fetchval(f"SELECT EXISTS (SELECT FROM pg_stat_activity WHERE {waiting})"):
         await asyncio.sleep(0.01)
 
 
@@ -957,16 +960,12 @@ def test_the_audit_trail_is_append_only(settings: Settings, statement: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("statements", "broken"),
+    "statements, broken",
     [
         ("UPDATE audit_log SET outcome = 'refused' WHERE id = 5", 2),
         ("UPDATE audit_log SET at = at + interval '1 us' WHERE id = 5", 2),
         ("DELETE FROM audit_log WHERE id = 5", 2),
-        (
-            "UPDATE audit_log a SET object = b.object FROM audit_log b"
-            " WHERE (a.id, b.id) IN ((2, 8), (8, 2)) AND a.object <> b.object",
-            1,
-        ),
+        ("UPDATE audit_log a SET object = b.object FROM audit_log b WHERE (a.id, b.id) IN ((2, 8), (8, 2))", 1),
         ("UPDATE audit_log SET seal = 2 WHERE id = 3", 1),
         ("INSERT INTO audit_log (actor, action, object, outcome, seal) VALUES ('a', 'b', 'c', 'done', 2)", 2),
         ("DELETE FROM audit_log WHERE seal = 3; DELETE FROM audit_seals WHERE id = 2", 2),
@@ -984,7 +983,7 @@ def test_tampering_with_what_is_sealed_is_found(settings: Settings, statements: 
 
     async def scenario(here: House) -> None:
         await _sealed(here)
-        await here.database.execute(f"SET session_replication_role = replica; {statements}; RESET session_replication_role")
+        await here.database.execute(f"SET session_replication_role = replica; {statements}; RESET ALL")
         assert await here.upkeep.verify() == broken
 
     play(settings, scenario)
@@ -994,7 +993,11 @@ def test_tampering_with_what_is_sealed_is_found(settings: Settings, statements: 
 
 _text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
 _json: st.SearchStrategy[Json] = st.recursive(
-    st.none() | st.booleans() | st.integers(-(1 << 63), (1 << 63) - 1) | st.floats(allow_nan=False, allow_infinity=False) | _text,
+    st.none()
+    | st.booleans()
+    | st.integers(-(1 << 63), (1 << 63) - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | _text,
     lambda below: st.lists(below, max_size=4) | st.dictionaries(_text, below, max_size=4),
     max_leaves=12,
 )
@@ -1168,13 +1171,13 @@ class _Machine(RuleBasedStateMachine):
         task_id = draw.draw(st.sampled_from(list(self.models)))
         model = self.models[task_id]
         ends = model.status not in TERMINAL
-        try:
-            task = self._run(self.house.tasks.cancel(model.user, task_id))
-        except Conflict as refused:
-            assert not ends and refused.details == {"status": model.status}
+        if ends:
+            assert self._run(self.house.tasks.cancel(model.user, task_id)).status == "cancelled"
+            model.moves("cancelled")
             return
-        assert ends and task.status == "cancelled"
-        model.moves("cancelled")
+        with pytest.raises(Conflict) as refused:
+            self._run(self.house.tasks.cancel(model.user, task_id))
+        assert refused.value.details == {"status": model.status}
 
     @rule(which=st.integers(0, 1), by_itself=st.booleans())
     def a_worker_dies(self, which: int, by_itself: bool) -> None:
@@ -1223,7 +1226,8 @@ class _Machine(RuleBasedStateMachine):
         rows = self._run(
             self.house.database.fetch(
                 "SELECT e.*, (SELECT array_agg(v.type || ' ' || v.sequence ORDER BY v.position) FROM events v"
-                " WHERE v.subject = e.id::text) AS events, (SELECT count(*) FROM ledger l WHERE l.execution_id = e.id) AS effects"
+                " WHERE v.subject = e.id::text) AS events,"
+                " (SELECT count(*) FROM ledger l WHERE l.execution_id = e.id) AS effects"
                 " FROM agent_executions e WHERE agent_type = $1",
                 self.agent,
             )
@@ -1264,7 +1268,7 @@ def test_no_order_of_events_breaks_a_promise(settings: Settings) -> None:
         stack = house(settings)
         _Machine.runner, _Machine.house = runner, runner.run(stack.__aenter__())
         try:
-            run_state_machine_as_test(  # type: ignore[no-untyped-call]
+            run_state_machine_as_test(
                 _Machine,
                 settings=trying(
                     max_examples=25,

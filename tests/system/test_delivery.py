@@ -87,9 +87,8 @@ async def running(client: Client, task_id: str) -> None:
 async def worker_of(platform: Platform, task_id: str) -> int:
     """The process that runs a task."""
     async with record(platform) as connection:
-        slot = await connection.fetchval(
-            "SELECT slot FROM workers JOIN agent_executions e ON e.worker_id = workers.id WHERE e.id = $1", UUID(task_id)
-        )
+        held = "SELECT worker_id FROM agent_executions WHERE id = $1"
+        slot = await connection.fetchval(f"SELECT slot FROM workers WHERE id = ({held})", UUID(task_id))
     [pid] = [
         pid
         for pid in platform.pids()["worker"]
@@ -102,8 +101,10 @@ async def effects(platform: Platform, ids: list[str]) -> tuple[dict[str, int], d
     """By execution: how many effects it left, and how many results were announced."""
     async with record(platform) as connection:
         left = await connection.fetch("SELECT execution_id::text AS id, count(*) AS n FROM ledger GROUP BY 1")
-        ended = await connection.fetch(f"SELECT subject AS id, count(*) AS n FROM events WHERE type IN {RESULTS} GROUP BY 1")
-    return tuple({row["id"]: row["n"] for row in rows if row["id"] in ids} for rows in (left, ended))  # type: ignore[return-value]
+        results = f"SELECT subject AS id, count(*) AS n FROM events WHERE type IN {RESULTS} GROUP BY 1"
+        ended = await connection.fetch(results)
+    found = [{row["id"]: row["n"] for row in rows if row["id"] in ids} for rows in (left, ended)]
+    return found[0], found[1]
 
 
 # --- the whole platform --------------------------------------------------------------------------------------------
@@ -174,13 +175,15 @@ def test_wake_ups_that_come_five_times_and_late_change_nothing(platform: Platfor
 
             async def pester() -> None:
                 while not done.is_set():
+                    wake_up = "'[\"everything\", ' || n || ']'"
                     await connection.execute(
-                        "SELECT pg_notify('sutazai_wake', '[\"everything\", ' || n || ']') FROM generate_series(1, 5) AS n"
+                        f"SELECT pg_notify('sutazai_wake', {wake_up}) FROM generate_series(1, 5) n"
                     )
                     await asyncio.sleep(0.005)
 
             pestering = asyncio.create_task(pester())
-            body = [{"agent_id": "everything", "task": "ledger", "parameters": {"duration_ms": n % 50}} for n in range(100)]
+            ledger = {"agent_id": "everything", "task": "ledger"}
+            body = [{**ledger, "parameters": {"duration_ms": n % 50}} for n in range(100)]
             answer = await client.http.post("/api/v1/agents/execute", json={"tasks": body})
             ids = [task["task_id"] for task in answer.json()["data"]["tasks"]]
             tasks = [await client.ended(task_id) for task_id in ids]
@@ -196,7 +199,8 @@ def test_wake_ups_that_come_five_times_and_late_change_nothing(platform: Platfor
 def test_a_process_that_a_tool_ends_takes_nobody_with_it(platform: Platform) -> None:
     async def scenario(client: Client) -> None:
         before = platform.pids()["worker"]
-        neighbours = [(await client.execute("everything", "ledger", {"duration_ms": 1000}))["task_id"] for _ in range(8)]
+        slow = {"duration_ms": 1000}
+        neighbours = [(await client.execute("everything", "ledger", slow))["task_id"] for _ in range(8)]
         crash = (await client.execute("everything", "ledger-crash", {"failure": "exit", "fail_attempts": 1}))["task_id"]
         await running(client, neighbours[-1])
         poisoned = await client.ended(crash)
@@ -336,12 +340,15 @@ def test_an_event_that_came_by_mistake_is_taken_and_dropped(settings: Settings, 
 
 
 @pytest.mark.parametrize(
-    ("headers", "body"),
+    "headers, body",
     [
         ({"Content-Type": "application/cloudevents+json"}, b"{"),
         ({"Content-Type": "application/cloudevents+json"}, b"[]"),
         ({"Content-Type": "application/cloudevents+json"}, b'{"specversion": "1.0", "id": "1", "source": "/"}'),
-        ({"Content-Type": "application/cloudevents+json"}, b'{"specversion": "0.3", "id": "1", "source": "/", "type": "t"}'),
+        (
+            {"Content-Type": "application/cloudevents+json"},
+            b'{"specversion":"0.3", "id": "1", "source": "/", "type": "t"}',
+        ),
         ({"Content-Type": "application/json"}, b'{"agent": "everything"}'),
         ({"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/"}, b""),
         ({"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/", "ce-type": "t", "Content-Type": "text/plain"}, b"x"),
@@ -357,7 +364,8 @@ def test_what_is_no_event_is_refused(settings: Settings, headers: dict[str, str]
 
 def test_a_cancel_reaches_an_action_that_runs(settings: Settings) -> None:
     async def scenario(agent: Agent) -> None:
-        task_id = await agent.accept("trigger-long-running-operation", {"duration": 60, "steps": 600}, timeout_ms=90_000)
+        slow = {"duration": 60, "steps": 600}
+        task_id = await agent.accept("trigger-long-running-operation", slow, timeout_ms=90_000)
         wake_up = asyncio.create_task(agent.wake())
         assert await agent.running("trigger-long-running-operation") == task_id
         cancelled = await agent.tasks.cancel(agent.user, task_id)
@@ -385,7 +393,9 @@ def _children_of(parent: int) -> set[int]:
 
 def _forked() -> set[int]:
     """The children in which actions of this process run: what its nursery forked."""
-    nurseries = [pid for pid in _children_of(os.getpid()) if b"shared.child" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    nurseries = [
+        pid for pid in _children_of(os.getpid()) if b"shared.child" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
     return {child for nursery in nurseries for child in _children_of(nursery)}
 
 

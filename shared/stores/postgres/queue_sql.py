@@ -106,8 +106,8 @@ SELECT id, pg_notify('sutazai_ended', e.id::text) FROM e
 # $1 users, $2 ids, $3 worker
 ATTACH = f"""
 WITH e AS (
-    INSERT INTO agent_executions AS e (id, user_id, agent_type, task_id, input_data, status, attached, priority, timeout_ms,
-        expires_at, attempt, max_attempts, fence, worker_id, started_at)
+    INSERT INTO agent_executions AS e (id, user_id, agent_type, task_id, input_data, status, attached, priority,
+        timeout_ms, expires_at, attempt, max_attempts, fence, worker_id, started_at)
     SELECT $1, $2, $3, $4, $5, 'running', true, $6, $7, now() + make_interval(secs => $8), 1, 1, 1, workers.id, now()
     FROM workers WHERE workers.id = $9
     RETURNING {_CLAIMED}, e.version
@@ -132,7 +132,8 @@ SELECT id FROM e
 
 CANCEL = f"""
 WITH e AS (
-    UPDATE agent_executions e SET status = 'cancelled', finished_at = {_ENDED_AT}, rank = NULL, due_at = NULL, version = e.version + 1
+    UPDATE agent_executions e
+    SET status = 'cancelled', finished_at = {_ENDED_AT}, rank = NULL, due_at = NULL, version = e.version + 1
     WHERE user_id = $1 AND ($2::uuid IS NULL OR id = $2) AND status IN ('queued', 'running')
     RETURNING {_CHANGED}
 ), noted AS ({_event(_TYPE_OF_STATUS, "e", source="cancel")}
@@ -177,7 +178,8 @@ REAP_ORPHANS = _take_back(
 LEAVE = _take_back("DELETE FROM workers WHERE id = $1 RETURNING id")
 LEAVE_SLOT = _take_back("DELETE FROM workers WHERE slot = $1 RETURNING id")
 LEAVE_ALL = _take_back("DELETE FROM workers WHERE slot LIKE $1 RETURNING id")
-# $1 worker, $2 seconds, $3 ids, $4 fences. What it was given so long ago and does not hold: the answer to its claim was lost.
+# $1 worker, $2 seconds, $3 ids, $4 fences.
+# What it was given so long ago and does not hold: the answer to its claim was lost.
 FORGOTTEN = _take_back(
     "SELECT $1::uuid AS id",
     "AND e.started_at < now() - make_interval(secs => $2) AND NOT EXISTS ("
@@ -186,9 +188,11 @@ FORGOTTEN = _take_back(
 
 EXPIRE = f"""
 WITH e AS (
-    UPDATE agent_executions e SET status = 'expired', finished_at = {_ENDED_AT}, rank = NULL, due_at = NULL, version = e.version + 1
+    UPDATE agent_executions e
+    SET status = 'expired', finished_at = {_ENDED_AT}, rank = NULL, due_at = NULL, version = e.version + 1
     WHERE (e.user_id, e.id) IN (
-        SELECT user_id, id FROM agent_executions WHERE status = 'queued' AND expires_at <= now() LIMIT 500 FOR UPDATE SKIP LOCKED
+        SELECT user_id, id FROM agent_executions WHERE status = 'queued' AND expires_at <= now()
+        LIMIT 500 FOR UPDATE SKIP LOCKED
     ) AND e.status = 'queued'
     RETURNING {_CHANGED}
 ), noted AS ({_event(_TYPE_OF_STATUS, "e", source="expire")}
