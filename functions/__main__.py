@@ -90,21 +90,18 @@ async def _acted(spec: "Spec", text: str, ports: dict[str, object], user_id: UUI
 
 
 async def _handled(spec: "Spec", text: str, ports: dict[str, object], _: UUID) -> str:
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import TypeAdapter
 
-    from shared.endpoints import invalid, result_type
+    from shared.endpoints import result_type
     from shared.errors import Invalid
     from shared.function import Call, Page, Reply
-    from shared.strict_json import dump, parse
+    from shared.payload import from_body
 
     calls = [name for name, port in spec.ports.items() if port is Call]
     given = {**ports, **dict.fromkeys(calls, Call(request_id="call"))}
     if missing := spec.ports.keys() - given.keys():
         raise Invalid(f"{spec.name} is told {sorted(missing)} by the request, and a command has none")
-    try:
-        payload = () if spec.payload is None else (spec.payload.model_validate_json(dump(parse(text.encode()))),)
-    except ValidationError as error:
-        raise invalid(error) from None
+    payload = () if spec.payload is None else (from_body(spec.payload, text.encode(), {}),)
     result = await asyncio.wait_for(spec.handler(*payload, **given), spec.timeout_s)
     if isinstance(result, Page):
         return result.body.decode()
@@ -113,16 +110,18 @@ async def _handled(spec: "Spec", text: str, ports: dict[str, object], _: UUID) -
 
 
 def _serve(asked: argparse.Namespace) -> int:
-    from shared.background import Background
     from shared.catalog import actions_of, find
-    from shared.function import Service
+    from shared.function import Every, Service
     from shared.serve import App, run
 
     specs = actions_of(asked.agent) if asked.agent else (find(asked.name),)
-    services = [spec for spec in specs if isinstance(spec.trigger, Service)]
-    # A service answers nothing but the probes.
-    app = App([], beside=[Background(services)]) if services else App(specs)
-    run(app, host=asked.host, port=asked.port)
+    if isinstance(specs[0].trigger, Service | Every):
+        from shared.background import Background
+
+        # It answers nothing but the probes.
+        run(App([], beside=[Background(specs)]), host=asked.host, port=asked.port)
+    else:
+        run(App(specs), host=asked.host, port=asked.port)
     return 0
 
 

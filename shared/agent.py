@@ -6,11 +6,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from events.tasks import TaskQueued
 from shared import cloud_events, strict_json
 from shared.asgi import Answer, Request, success
-from shared.endpoints import authenticated
 from shared.errors import Invalid
 from shared.function import MIB, Spec
-from shared.ports.sessions import Sessions
-from shared.ports.tokens import Tokens
+from shared.gate import Gate
 from shared.wiring import Ports
 from shared.worker import BUDGET_S, Worker
 
@@ -30,8 +28,7 @@ class AgentEndpoints:
             self.wake_up.worker = worker
             for endpoint in self.attached:
                 endpoint.worker = worker
-                endpoint.tokens = await ports.open(Tokens)
-                endpoint.sessions = await ports.open(Sessions)
+                await endpoint.gate.open(ports)
             yield
 
 
@@ -56,15 +53,14 @@ class AttachedEndpoint:
     """POST /<tool>: runs here and now; the answer is the ended task."""
 
     worker: Worker
-    tokens: Tokens
-    sessions: Sessions
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
+        self.gate = Gate(spec.tool.scope)
         self.timeout_s = spec.timeout_s + 5.0
 
     async def answer(self, request: Request, path: Mapping[str, str]) -> Answer:
-        caller = await authenticated(request, self.spec.tool.scope, tokens=self.tokens, sessions=self.sessions)
+        caller = await self.gate.caller(request)
         body = await request.body(MIB)
         parameters = strict_json.parse(body) if body else {}
         if not isinstance(parameters, dict):

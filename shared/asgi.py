@@ -100,7 +100,7 @@ class Request:
     def parameters(self) -> dict[str, str]:
         """The query. Raises Invalid for one that is not UTF-8, or names a parameter twice."""
         found: dict[str, str] = {}
-        for pair in self.query.split(b"&") if self.query else ():
+        for pair in filter(None, self.query.split(b"&")):
             name, _, value = pair.partition(b"=")
             try:
                 key = unquote(name.decode("ascii").replace("+", " "), errors="strict")
@@ -109,8 +109,7 @@ class Request:
                 raise Invalid("the query is not UTF-8") from None
             if "\0" in text or key in found:
                 raise Invalid(f"the query parameter {key!r} holds a NUL character or is given twice")
-            if key:
-                found[key] = text
+            found[key] = text
         return found
 
 

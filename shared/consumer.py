@@ -1,13 +1,17 @@
-"""One function that consumes a type of domain event, wherever the event comes from."""
+"""Functions that consume domain events, wherever the events come from."""
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 
 from pydantic import ValidationError
 
 from events.base import Envelope
+from shared import cloud_events
+from shared.asgi import Answer, Request
 from shared.errors import SutazaiError, Unavailable
-from shared.function import OnEvent, Spec
+from shared.function import MIB, OnEvent, Spec
 from shared.ports.dead_letters import DeadLetters
 from shared.wiring import Ports
 
@@ -54,3 +58,26 @@ class Consumer:
         except Exception as exc:
             logger.exception("%s could not handle event %s", self.name, envelope.id)
             await self._dead_letters.refuse(self.name, envelope, reason="failed", error=type(exc).__name__)
+
+
+class EventEndpoint:
+    """Consumers of domain events, by type. Done, or refused for good, is 204; only Unavailable (503) asks again."""
+
+    timeout_s: float
+
+    def __init__(self, specs: Iterable[Spec]) -> None:
+        self._consumers = {consumer.type: consumer for consumer in map(Consumer, specs)}
+        self.timeout_s = max(consumer.spec.timeout_s for consumer in self._consumers.values())
+
+    @asynccontextmanager
+    async def opened(self, ports: Ports) -> AsyncIterator[None]:
+        for consumer in self._consumers.values():
+            await consumer.open(ports)
+        yield
+
+    async def answer(self, request: Request, path: Mapping[str, str]) -> Answer:
+        event = cloud_events.decode(request.headers, await request.body(MIB))
+        if consumer := self._consumers.get(event.type):
+            await consumer.handle(event)
+        # An event nobody here knows would be sent again for ever if it were refused.
+        return Answer(204)

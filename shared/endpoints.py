@@ -1,23 +1,22 @@
 """From an ASGI request to a function's parameters, and from what it returns to an answer."""
 
 import hashlib
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Protocol, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Protocol, get_args, get_origin
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
-
-from shared import cloud_events
 from shared.asgi import Answer, Request, success
-from shared.consumer import Consumer
 from shared.errors import Invalid
-from shared.function import MIB, Call, Caller, Page, Reply, Spec
-from shared.identity import authenticate, authorize
+from shared.function import Call, Caller, Page, Reply, Spec
 from shared.ports.idempotency import Idempotency
-from shared.ports.sessions import Sessions
-from shared.ports.tokens import Tokens
-from shared.strict_json import dump, fields, parse
+from shared.strict_json import dump, parse
 from shared.wiring import Ports
+
+if TYPE_CHECKING:
+    # A function without a model starts without pydantic, and an open one without what checks tokens.
+    from pydantic import BaseModel
+
+    from shared.gate import Gate
 
 _WRITES = ("POST", "PUT", "PATCH", "DELETE")
 _JSON = ((b"content-type", b"application/json"),)
@@ -38,21 +37,32 @@ class Opened(Protocol):
     def opened(self, ports: Ports) -> AbstractAsyncContextManager[None]: ...
 
 
-def invalid(error: ValidationError) -> Invalid:
-    places = list(fields(error.errors(include_url=False, include_context=False, include_input=False)))  # type: ignore[arg-type]
-    return Invalid("the request is not as declared", fields=places)
-
-
-async def authenticated(request: Request, scope: str, *, tokens: Tokens, sessions: Sessions) -> Caller:
-    """Raises Unauthorized, and Forbidden where the caller's roles do not give the scope."""
-    caller = await authenticate(request.header(b"authorization"), tokens=tokens, sessions=sessions)
-    authorize(caller, scope)
-    return caller
-
-
 def result_type(spec: Spec) -> Any:
     """What `data` is: the declared result, out of its Reply."""
     return get_args(spec.result)[0] if get_origin(spec.result) is Reply else spec.result
+
+
+def _writer(result: Any) -> Callable[[Any], bytes]:
+    if result in (Page, None, type(None)) or _is_plain(result):
+        return dump
+    from shared.payload import writer
+
+    return writer(result)
+
+
+def _is_plain(result: Any) -> bool:
+    """Whether JSON can say it without a model's help."""
+    if get_origin(result) in (dict, list):
+        return all(map(_is_plain, get_args(result)))
+    return result in (str, int, float, bool)
+
+
+def _gate(scope: str | None) -> "Gate | None":
+    if scope is None:
+        return None
+    from shared.gate import Gate
+
+    return Gate(scope)
 
 
 class HttpEndpoint:
@@ -62,28 +72,25 @@ class HttpEndpoint:
         self.spec = spec
         self.timeout_s = spec.timeout_s
         self._http = spec.http
-        result = result_type(spec)
-        self._result = None if result in (Page, None) else TypeAdapter(result)
+        self._write = _writer(result_type(spec))
         self._payload = spec.payload
+        self._gate = _gate(spec.http.scope)
         self._wants_call = [name for name, port in spec.ports.items() if port is Call]
         self._wants_caller = [name for name, port in spec.ports.items() if port is Caller]
-        self._tokens: Tokens | None = None
-        self._sessions: Sessions | None = None
         self._kept: Idempotency | None = None
         self._ports: dict[str, object] = {}
 
     @asynccontextmanager
     async def opened(self, ports: Ports) -> AsyncIterator[None]:
         self._ports = await ports.of(self.spec)
-        if self._http.scope is not None:
-            self._tokens = await ports.open(Tokens)
-            self._sessions = await ports.open(Sessions)
+        if self._gate is not None:
+            await self._gate.open(ports)
             if self._http.keyed and self._http.method in _WRITES:
                 self._kept = await ports.open(Idempotency)
         yield
 
     async def answer(self, request: Request, path: Mapping[str, str]) -> Answer:
-        caller = await self._caller(request)
+        caller = None if self._gate is None else await self._gate.caller(request)
         key = _idempotency_key(request)
         payload, body = await self._read(request, path)
         if self._kept is None or caller is None or key is None:
@@ -96,34 +103,22 @@ class HttpEndpoint:
             kept.keep(answer.status, answer.body)
             return answer
 
-    async def _caller(self, request: Request) -> Caller | None:
-        if self._http.scope is None:
-            return None
-        assert self._tokens and self._sessions
-        return await authenticated(request, self._http.scope, tokens=self._tokens, sessions=self._sessions)
-
-    async def _read(self, request: Request, path: Mapping[str, str]) -> tuple[BaseModel | None, bytes]:
+    async def _read(self, request: Request, path: Mapping[str, str]) -> "tuple[BaseModel | None, bytes]":
         """The payload out of path, query and body, and the body as it was sent."""
         body = b"" if request.method in ("GET", "HEAD") else await request.body(self._http.body_limit_bytes)
         if self._payload is None:
             if body and parse(body) not in ({}, None):
                 raise Invalid("this takes no body")
             return None, body
-        try:
-            if request.method in ("GET", "HEAD"):
-                return self._payload.model_validate_strings({**request.parameters(), **path}, strict=False), body
-            parsed = parse(body) if body else {}
-            if not isinstance(parsed, dict):
-                raise Invalid("the body is not a JSON object")
-            if twice := path.keys() & parsed.keys():
-                raise Invalid(f"{sorted(twice)} belong into the path only")
-            # Only the JSON mode of strict models takes text for an UUID or a time and nothing else for the rest.
-            whole = dump({**parsed, **path}) if path or not body else body
-            return self._payload.model_validate_json(whole), body
-        except ValidationError as error:
-            raise invalid(error) from None
+        from shared.payload import from_body, from_texts
 
-    async def _run(self, payload: BaseModel | None, caller: Caller | None, request: Request, key: str | None) -> Answer:
+        if request.method in ("GET", "HEAD"):
+            return from_texts(self._payload, {**request.parameters(), **path}), body
+        return from_body(self._payload, body, path), body
+
+    async def _run(
+        self, payload: "BaseModel | None", caller: Caller | None, request: Request, key: str | None
+    ) -> Answer:
         given = dict(self._ports)
         for name in self._wants_call:
             given[name] = _call(request, key)
@@ -141,7 +136,7 @@ class HttpEndpoint:
     def _answered(
         self, result: Any, status: int, request_id: str, *, message: str = "", headers: tuple[tuple[str, str], ...] = ()
     ) -> Answer:
-        data = b"null" if self._result is None else self._result.dump_json(result, by_alias=True)
+        data = self._write(result)
         if not self._http.envelope:
             return Answer(status, data, _JSON)
         return success(request_id, data, status=status, message=message, headers=headers)
@@ -173,26 +168,3 @@ def _preferred_wait(prefer: str | None) -> float | None:
         if name.strip().lower() == "wait" and value.strip().isdigit():
             return float(value.strip()[:6])
     return None
-
-
-class EventEndpoint:
-    """Consumers of domain events, by type. Done, or refused for good, is 204; only Unavailable (503) asks again."""
-
-    timeout_s: float
-
-    def __init__(self, specs: Iterable[Spec]) -> None:
-        self._consumers = {consumer.type: consumer for consumer in map(Consumer, specs)}
-        self.timeout_s = max(consumer.spec.timeout_s for consumer in self._consumers.values())
-
-    @asynccontextmanager
-    async def opened(self, ports: Ports) -> AsyncIterator[None]:
-        for consumer in self._consumers.values():
-            await consumer.open(ports)
-        yield
-
-    async def answer(self, request: Request, path: Mapping[str, str]) -> Answer:
-        event = cloud_events.decode(request.headers, await request.body(MIB))
-        if consumer := self._consumers.get(event.type):
-            await consumer.handle(event)
-        # An event nobody here knows would be sent again for ever if it were refused.
-        return Answer(204)

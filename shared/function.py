@@ -7,9 +7,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, get_type_hints
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
-
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from events.base import Event
 
 Handler = Callable[..., Any]
@@ -22,12 +22,6 @@ MARK = "__sutazai__"
 MIB = 1 << 20
 # A Knative Service ends a request after 600 s at most, and a task needs 30 s of them to record its end.
 LONGEST_TASK_S = 570.0
-
-
-class Payload(BaseModel):
-    """Base of what callers send: nothing unknown, nothing converted behind their back."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +148,7 @@ class Spec:
     trigger: Trigger
     timeout_s: float
     scale: Scale
-    payload: type[BaseModel] | None
+    payload: "type[BaseModel] | None"
     ports: dict[str, type]
     result: Any
 
@@ -282,7 +276,7 @@ def spec_of(handler: Handler) -> Spec:
     """
     mark: Mark = getattr(handler, MARK)
     hints = get_type_hints(handler, include_extras=True)
-    payload: type[BaseModel] | None = None
+    payload: "type[BaseModel] | None" = None
     ports: dict[str, type] = {}
     for position, parameter in enumerate(inspect.signature(handler).parameters.values()):
         where = f"{handler.__module__}.{handler.__name__}({parameter.name})"

@@ -12,9 +12,9 @@ from uuid import UUID
 from pydantic import TypeAdapter, ValidationError
 
 from shared import strict_json
-from shared.endpoints import invalid
 from shared.errors import Invalid, SutazaiError
 from shared.function import MIB, Run, Spec
+from shared.payload import invalid
 from shared.ports.tasks import Outcome, TaskError
 from shared.strict_json import Json
 

@@ -9,7 +9,7 @@ from types import ModuleType
 
 from shared.asgi import Answer, Disconnected, Receive, Request, Scope, Send, failure, send_answer
 from shared.config import Settings
-from shared.endpoints import Endpoint, EventEndpoint, HttpEndpoint, Opened
+from shared.endpoints import Endpoint, HttpEndpoint, Opened
 from shared.errors import MethodNotAllowed, SutazaiError, TimedOut
 from shared.function import Http, OnEvent, Spec, Tool
 from shared.routing import Routes
@@ -42,18 +42,23 @@ class App:
         self._opened: list[Opened] = list(beside)
         for spec in specs:
             if isinstance(spec.trigger, Http):
-                self._add(spec.trigger.method, spec.trigger.path, HttpEndpoint(spec))
+                endpoint = HttpEndpoint(spec)
+                self._routes.add(spec.trigger.method, spec.trigger.path, endpoint)
+                self._opened.append(endpoint)
+        # An endpoint's process imports neither what consumes events nor what runs tasks.
         if events := [spec for spec in specs if isinstance(spec.trigger, OnEvent)]:
-            self._add("POST", "/", EventEndpoint(events))
+            self._add_consumers(events)
         elif actions := [spec for spec in specs if isinstance(spec.trigger, Tool)]:
             self._add_agent(tuple(actions))
 
-    def _add(self, method: str, path: str, endpoint: HttpEndpoint | EventEndpoint) -> None:
-        self._routes.add(method, path, endpoint)
+    def _add_consumers(self, specs: list[Spec]) -> None:
+        from shared.consumer import EventEndpoint
+
+        endpoint = EventEndpoint(specs)
         self._opened.append(endpoint)
+        self._routes.add("POST", "/", endpoint)
 
     def _add_agent(self, actions: tuple[Spec, ...]) -> None:
-        # An endpoint's process imports none of what runs tasks.
         from shared.agent import AgentEndpoints
 
         agent = AgentEndpoints(actions)

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from math import isfinite
 
 from shared.errors import Invalid
@@ -115,14 +114,6 @@ def plain(text: str) -> str:
 
 def dump(value: Json) -> bytes:
     return _ENCODER.encode(value).encode()
-
-
-def fields(error_list: list[dict[str, object]]) -> Iterator[dict[str, object]]:
-    """A model's validation errors as callers see them: where and why, never the value."""
-    for error in error_list:
-        place = error["loc"]
-        assert isinstance(place, tuple)
-        yield {"field": ".".join(map(str, place)), "message": str(error["msg"])}
 
 
 def load(body: bytes) -> Json:

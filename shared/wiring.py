@@ -4,9 +4,8 @@ import importlib
 from contextlib import AsyncExitStack
 from typing import Any, Self, TypeVar, cast, get_type_hints
 
-from events.base import Envelope
 from shared.config import Settings
-from shared.function import Call, Caller, Run, Spec
+from shared.function import Spec
 
 P = TypeVar("P")
 
@@ -31,7 +30,7 @@ ADAPTERS: dict[str, str] = {
 
 
 # What a function gets anew with each call, so no adapter stands behind it.
-PER_CALL = (Caller, Call, Run, Envelope)
+PER_CALL = frozenset({f"shared.function.{name}" for name in ("Call", "Caller", "Run")} | {"events.base.Envelope"})
 
 
 class Ports:
@@ -60,7 +59,7 @@ class Ports:
 
     async def of(self, spec: Spec) -> dict[str, object]:
         """What a function's keyword-only parameters get, but for what differs from call to call."""
-        return {name: await self.open(port) for name, port in spec.ports.items() if port not in PER_CALL}
+        return {name: await self.open(port) for name, port in spec.ports.items() if _name(port) not in PER_CALL}
 
     async def _make(self, adapter: type) -> object:
         if adapter in self._opened:
@@ -83,7 +82,7 @@ def _needs(adapter: type) -> dict[str, type]:
 def import_adapters(spec: Spec) -> None:
     """Imports what opening a function's ports would, and opens nothing."""
     for port in spec.ports.values():
-        if port not in PER_CALL:
+        if _name(port) not in PER_CALL:
             _import_needs(_adapter(port))
 
 
@@ -94,10 +93,14 @@ def _import_needs(adapter: type) -> None:
 
 
 def _adapter(port: type) -> type:
-    name = f"{port.__module__}.{port.__qualname__}"
+    name = _name(port)
     if name not in ADAPTERS and not getattr(port, "_is_protocol", False):
         return port
     if name not in ADAPTERS:
         raise LookupError(f"no adapter stands behind {name}")
     module, _, attribute = ADAPTERS[name].rpartition(".")
     return cast(type, getattr(importlib.import_module(module), attribute))
+
+
+def _name(port: type) -> str:
+    return f"{port.__module__}.{port.__qualname__}"

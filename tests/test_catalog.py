@@ -13,9 +13,7 @@ from shared.wiring import ADAPTERS, PER_CALL
 DNS_LABEL = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 SPECS = catalog.all_functions()
 TOOLS = [spec for spec in SPECS if isinstance(spec.trigger, Tool)]
-PORTS = sorted(
-    {f"{port.__module__}.{port.__qualname__}" for spec in SPECS for port in spec.ports.values() if port not in PER_CALL}
-)
+PORTS = sorted({f"{port.__module__}.{port.__qualname__}" for spec in SPECS for port in spec.ports.values()} - PER_CALL)
 
 
 @pytest.mark.parametrize("module", catalog.modules())

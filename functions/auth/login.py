@@ -4,7 +4,8 @@ from pydantic import Field
 
 from functions.auth._pair import TokenPair, pair
 from shared.errors import Invalid, Unauthorized
-from shared.function import Call, Payload, http
+from shared.function import Call, http
+from shared.payload import Payload
 from shared.ports.passwords import Passwords
 from shared.ports.sessions import Sessions
 from shared.ports.tokens import Tokens

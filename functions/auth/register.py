@@ -6,7 +6,8 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.errors import Invalid
-from shared.function import Payload, http
+from shared.function import http
+from shared.payload import Payload
 from shared.ports.passwords import Passwords
 from shared.ports.users import Email, Registration, Username, Users
 

@@ -7,9 +7,8 @@ from pydantic import BeforeValidator, Field, JsonValue, ValidationError
 
 from shared import strict_json
 from shared.catalog import action
-from shared.endpoints import invalid
 from shared.errors import Invalid, NotFound
-from shared.function import Payload
+from shared.payload import Payload, invalid
 from shared.ports.tasks import NewTask
 
 _PRIORITIES = {"low": 1, "normal": 4, "high": 7, "urgent": 9}

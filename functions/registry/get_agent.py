@@ -3,7 +3,8 @@
 from pydantic import BaseModel
 
 from functions.registry._agents import Agent, ToolSchema, agent_of, known_actions, tool_schema
-from shared.function import Payload, http
+from shared.function import http
+from shared.payload import Payload
 from shared.ports.agents import Agents
 
 

@@ -1,7 +1,8 @@
 """GET /api/v1/agents/{agent_id}/status: how one agent fares, from its executions and workers."""
 
 from functions.registry._agents import known_actions
-from shared.function import Payload, http
+from shared.function import http
+from shared.payload import Payload
 from shared.ports.agents import AgentFare, Agents
 
 

@@ -3,7 +3,8 @@
 from uuid import UUID
 
 from shared.errors import NotFound
-from shared.function import Caller, Payload, http
+from shared.function import Caller, http
+from shared.payload import Payload
 from shared.ports.tasks import Task, Tasks
 
 

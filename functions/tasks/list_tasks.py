@@ -5,7 +5,8 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, BeforeValidator, Field
 
-from shared.function import Caller, Payload, http
+from shared.function import Caller, http
+from shared.payload import Payload
 from shared.ports.tasks import Status, TaskList, Tasks
 
 

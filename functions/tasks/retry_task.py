@@ -6,7 +6,8 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from shared.errors import Conflict, NotFound
-from shared.function import Call, Caller, Payload, Reply, http
+from shared.function import Call, Caller, Reply, http
+from shared.payload import Payload
 from shared.ports.tasks import TERMINAL, NewTask, Status, Tasks
 
 

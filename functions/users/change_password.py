@@ -4,7 +4,8 @@ from pydantic import Field
 
 from functions.users._confirm import confirmed
 from shared.errors import Conflict, Invalid
-from shared.function import Caller, Payload, http
+from shared.function import Caller, http
+from shared.payload import Payload
 from shared.ports.passwords import Passwords
 from shared.ports.sessions import Ended
 from shared.ports.users import Users

@@ -5,7 +5,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from functions.users._confirm import confirmed
-from shared.function import Caller, Payload, http
+from shared.function import Caller, http
+from shared.payload import Payload
 from shared.ports.passwords import Passwords
 from shared.ports.users import Users
 

@@ -3,7 +3,8 @@
 from uuid import UUID
 
 from shared.errors import NotFound
-from shared.function import Payload, http
+from shared.function import http
+from shared.payload import Payload
 from shared.ports.users import User, Users
 
 

@@ -5,7 +5,8 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from shared.errors import Invalid
-from shared.function import Payload, http
+from shared.function import http
+from shared.payload import Payload
 from shared.ports.users import UserPage, Users
 
 

@@ -1,7 +1,8 @@
 """PUT /api/v1/users/me: the caller's name and preferences."""
 
 from shared.errors import NotFound
-from shared.function import Caller, Payload, http
+from shared.function import Caller, http
+from shared.payload import Payload
 from shared.ports.users import FullName, Preferences, User, Users
 
 

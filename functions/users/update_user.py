@@ -5,7 +5,8 @@ from uuid import UUID
 from pydantic import Field
 
 from shared.errors import Invalid, NotFound
-from shared.function import Caller, Payload, http
+from shared.function import Caller, http
+from shared.payload import Payload
 from shared.ports.users import Role, User, Users
 
 

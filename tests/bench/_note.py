@@ -5,7 +5,8 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from shared.errors import NotFound
-from shared.function import Caller, Payload, http
+from shared.function import Caller, http
+from shared.payload import Payload
 from shared.stores.postgres.database import Database
 from shared.stores.redis import Cache
 

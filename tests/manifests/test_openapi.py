@@ -16,10 +16,11 @@ from functions.system.get_info import get_info
 from functions.system.get_openapi import get_openapi
 from functions.system.show_docs import show_docs
 from shared.catalog import agents, all_functions
-from shared.function import Caller, Http, Page, Payload, Reply, Spec, http, spec_of
+from shared.function import Caller, Http, Page, Reply, Spec, http, spec_of
 from shared.manifests.docs_page import docs_page
 from shared.manifests.openapi import Document, openapi
 from shared.manifests.schemas import input_schema, output_schema
+from shared.payload import Payload
 from shared.serve import App
 from shared.version import VERSION
 

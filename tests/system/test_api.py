@@ -420,7 +420,7 @@ def test_pages_hold_every_task_once_newest_first(house: House) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["cursor=nonsense", "limit=0", "limit=201", "limit=x", "status=done", "unknown=1", "limit=1&limit=2"],
+    ["cursor=nonsense", "limit=0", "limit=201", "limit=x", "status=done", "unknown=1", "limit=1&limit=2", "=1"],
 )
 def test_a_list_refuses_what_it_does_not_know(house: House, query: str) -> None:
     async def scenario(client: httpx.AsyncClient) -> None:

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from shared.errors import ToolError, Unavailable
-from shared.function import Payload
+from shared.payload import Payload
 
 Failure = Literal["none", "tool_error", "exception", "unavailable"]
 

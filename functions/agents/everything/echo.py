@@ -1,7 +1,8 @@
 """everything/echo: what was said, said back."""
 
 from functions.agents.everything._content import Content, text
-from shared.function import Payload, tool
+from shared.function import tool
+from shared.payload import Payload
 
 
 class Echo(Payload):

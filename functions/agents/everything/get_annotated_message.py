@@ -6,7 +6,8 @@ from pydantic import Field
 
 from functions.agents.everything._content import Annotations, Content, TextContent
 from functions.agents.everything._image import tiny_image
-from shared.function import Payload, tool
+from shared.function import tool
+from shared.payload import Payload
 
 Kind = Literal["error", "success", "debug"]
 

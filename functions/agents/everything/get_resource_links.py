@@ -4,7 +4,8 @@ from pydantic import Field
 
 from functions.agents.everything._content import Content, TextContent
 from functions.agents.everything._demo import link
-from shared.function import Payload, tool
+from shared.function import tool
+from shared.payload import Payload
 
 
 class GetResourceLinks(Payload):

@@ -6,7 +6,8 @@ from pydantic import Field
 
 from functions.agents.everything._content import Content, EmbeddedResource, TextContent
 from functions.agents.everything._demo import blob_resource, text_resource
-from shared.function import Payload, tool
+from shared.function import tool
+from shared.payload import Payload
 
 
 class GetResourceReference(Payload):

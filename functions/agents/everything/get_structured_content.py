@@ -4,7 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from shared.function import Payload, tool
+from shared.function import tool
+from shared.payload import Payload
 
 City = Literal["New York", "Chicago", "Los Angeles"]
 

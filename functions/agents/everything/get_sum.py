@@ -7,7 +7,8 @@ from pydantic import FiniteFloat
 
 from functions.agents.everything._content import Content, text
 from shared.errors import ToolError
-from shared.function import Payload, tool
+from shared.function import tool
+from shared.payload import Payload
 
 
 class GetSum(Payload):

@@ -11,7 +11,8 @@ from pydantic import Field
 from functions.agents.everything._content import BlobResource, Content, EmbeddedResource, ResourceLink
 from functions.agents.everything._data_url import decoded
 from shared.errors import ToolError
-from shared.function import MIB, Payload, tool
+from shared.function import MIB, tool
+from shared.payload import Payload
 from shared.ports.egress import Egress
 
 # Compressed, the worst input grows by 1 in 3,000, and base64 adds a third: the answer stays below 10 MiB.

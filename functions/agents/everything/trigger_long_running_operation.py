@@ -5,7 +5,8 @@ import asyncio
 from pydantic import Field
 
 from functions.agents.everything._content import Content, text
-from shared.function import Payload, Run, tool
+from shared.function import Run, tool
+from shared.payload import Payload
 
 
 class TriggerLongRunningOperation(Payload):

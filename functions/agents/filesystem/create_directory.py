@@ -1,7 +1,8 @@
 """filesystem/create_directory: a folder and those above it."""
 
 from functions.agents.filesystem._answers import Text
-from shared.function import Payload, Run, tool
+from shared.function import Run, tool
+from shared.payload import Payload
 from shared.ports.files import Files
 
 

@@ -6,7 +6,8 @@ from pydantic import Field
 
 from functions.agents.filesystem._answers import Text
 from functions.agents.filesystem._glob import Glob
-from shared.function import Payload, Run, tool
+from shared.function import Run, tool
+from shared.payload import Payload
 from shared.ports.files import Files
 
 _MOST = 20_000

@@ -6,7 +6,8 @@ from functions.agents.filesystem._answers import MAX_TEXT_BYTES, Text, text_of
 from functions.agents.filesystem._diff import fenced_diff
 from functions.agents.filesystem._edits import Replacement, edited
 from shared.errors import ToolError
-from shared.function import Payload, Run, tool
+from shared.function import Run, tool
+from shared.payload import Payload
 from shared.ports.files import Files
 
 

@@ -3,7 +3,8 @@
 from datetime import datetime
 
 from functions.agents.filesystem._answers import Text
-from shared.function import Payload, Run, tool
+from shared.function import Run, tool
+from shared.payload import Payload
 from shared.ports.files import Files
 
 

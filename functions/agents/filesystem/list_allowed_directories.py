@@ -1,7 +1,8 @@
 """filesystem/list_allowed_directories: where a user may go."""
 
 from functions.agents.filesystem._answers import Text
-from shared.function import Payload, Run, tool
+from shared.function import Run, tool
+from shared.payload import Payload
 from shared.ports.files import Files
 
 

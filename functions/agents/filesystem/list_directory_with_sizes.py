@@ -6,7 +6,8 @@ from pydantic import Field
 
 from functions.agents.filesystem._answers import Text
 from shared.errors import ToolError
-from shared.function import Payload, Run, tool
+from shared.function import Run, tool
+from shared.payload import Payload
 from shared.ports.files import Entry, Files
 
 _MOST = 10_000

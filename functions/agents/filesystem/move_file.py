@@ -1,7 +1,8 @@
 """filesystem/move_file: another name or place for a file or folder."""
 
 from functions.agents.filesystem._answers import Text
-from shared.function import Payload, Run, tool
+from shared.function import Run, tool
+from shared.payload import Payload
 from shared.ports.files import Files
 
 

@@ -7,7 +7,8 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, Field
 
-from shared.function import Payload, Run, tool
+from shared.function import Run, tool
+from shared.payload import Payload
 from shared.ports.files import Files
 
 _MAX_BYTES = 10 << 20

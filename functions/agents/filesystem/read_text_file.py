@@ -4,7 +4,8 @@ from pydantic import Field
 
 from functions.agents.filesystem._answers import Text
 from functions.agents.filesystem._lines import read_text
-from shared.function import Payload, Run, tool
+from shared.function import Run, tool
+from shared.payload import Payload
 from shared.ports.files import Files
 
 

@@ -5,7 +5,8 @@ from pydantic import Field
 from functions.agents.filesystem._answers import Text
 from functions.agents.filesystem._glob import Glob
 from shared.errors import ToolError
-from shared.function import Payload, Run, tool
+from shared.function import Run, tool
+from shared.payload import Payload
 from shared.ports.files import Files, UserFiles
 
 _MOST_SHOWN = 10_000
