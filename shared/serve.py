@@ -2,10 +2,8 @@
 
 import asyncio
 import logging
-import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
-from types import ModuleType
 
 from shared.asgi import Answer, Disconnected, Receive, Request, Scope, Send, failure, send_answer
 from shared.config import Settings
@@ -152,18 +150,8 @@ class App:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-class _Nothing(ModuleType):
-    """A module from which any public name can be imported."""
-
-    def __getattr__(self, name: str) -> None:
-        if name.startswith("__"):
-            raise AttributeError(name)
-
-
 def run(app: App, *, host: str, port: int, drain_s: int = 30, fd: int | None = None) -> None:
     """Serve until SIGTERM, then drain. `fd`: a socket that listens already."""
-    # Importing uvicorn imports its command line, click and reloaders with it: 10 ms of a cold start.
-    sys.modules.setdefault("uvicorn.main", _Nothing("uvicorn.main"))
     from uvicorn.config import Config
     from uvicorn.server import Server
 

@@ -37,6 +37,8 @@ async def retry_task(request: RetryTask, *, caller: Caller, call: Call, tasks: T
         tool=old.task,
         parameters=old.parameters,
         priority=old.priority,
+        timeout_ms=old.timeout,
+        ttl_s=(old.expires_at - old.created_at).total_seconds(),
         max_attempts=old.max_attempts,
         retry_of=old.task_id,
         key=f"{key} retry" if key else None,

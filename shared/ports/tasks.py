@@ -29,13 +29,14 @@ class TaskEvent(BaseModel):
 
 
 class Task(BaseModel):
-    """One execution of an agent's action. `execution_time` is in ms, of the last attempt."""
+    """One execution of an agent's action. `timeout` and `execution_time`, of the last attempt, are in ms."""
 
     task_id: UUID
     agent_id: str
     task: str
     status: Status
     priority: int
+    timeout: int
     parameters: dict[str, JsonValue]
     result: JsonValue = None
     error: TaskError | None = None

@@ -167,12 +167,13 @@ def test_an_accepted_task_is_queued_as_it_was_asked_for(settings: Settings) -> N
         [event] = task.events
         assert event.type == "task.submitted.v1" and event.sequence == 1
         assert task.expires_at.timestamp() - task.created_at.timestamp() == pytest.approx(60)
-        assert task.model_dump(exclude={"created_at", "expires_at", "events", "timeout"}) == {
+        assert task.model_dump(exclude={"created_at", "expires_at", "events"}) == {
             "task_id": task_id,
             "agent_id": "everything",
             "task": "ledger",
             "status": "queued",
             "priority": 7,
+            "timeout": 30_000,
             "parameters": {"a": [1, None]},
             "result": None,
             "error": None,

@@ -370,7 +370,7 @@ def test_a_cancel_and_a_retry_repeat_their_answers_too(house: House) -> None:
                 retried = first.json()["data"]
                 assert (retried["retry_of"], retried["status"]) == (ids[0], "queued")
                 task = (await client.get(f"/api/v1/tasks/{retried['task_id']}")).json()["data"]
-                assert (task["retry_of"], task["parameters"]) == (ids[0], slow)
+                assert (task["retry_of"], task["parameters"], task["timeout"]) == (ids[0], slow, 90_000)
                 await client.post(f"/api/v1/tasks/{retried['task_id']}/cancel")
             other = await client.post(f"/api/v1/tasks/{ids[1]}/{act}", headers=key)
             assert error_of(other) == (422, "IDEMPOTENCY_MISMATCH")

@@ -21,8 +21,8 @@ from shared.stores.postgres.database import Connection, Database
 from shared.stores.postgres.queue import open_column, seal_column
 
 _POLL_S = 1.0
-_COLUMNS = """e.id, e.agent_type, e.task_id, e.status, e.priority, e.input_data, e.output_data, e.error, e.attempt,
-    e.max_attempts, e.losses, e.retry_of, e.created_at, e.started_at, e.finished_at, e.expires_at,
+_COLUMNS = """e.id, e.agent_type, e.task_id, e.status, e.priority, e.timeout_ms, e.input_data, e.output_data, e.error,
+    e.attempt, e.max_attempts, e.losses, e.retry_of, e.created_at, e.started_at, e.finished_at, e.expires_at,
     p.percent, p.message"""
 _ROWS = (
     f"SELECT {_COLUMNS} FROM agent_executions e"
@@ -205,6 +205,7 @@ class PostgresTasks:
             task=row["task_id"],
             status=row["status"],
             priority=row["priority"],
+            timeout=row["timeout_ms"],
             parameters=open_column(self._codec, "input_data", row["id"], row["input_data"]),
             result=None if output is None else open_column(self._codec, "output_data", row["id"], output),
             # What an earlier attempt met says nothing about how the task ended otherwise.
