@@ -276,7 +276,7 @@ def spec_of(handler: Handler) -> Spec:
     """
     mark: Mark = getattr(handler, MARK)
     hints = get_type_hints(handler, include_extras=True)
-    payload: "type[BaseModel] | None" = None
+    payload: type[BaseModel] | None = None
     ports: dict[str, type] = {}
     for position, parameter in enumerate(inspect.signature(handler).parameters.values()):
         where = f"{handler.__module__}.{handler.__name__}({parameter.name})"

@@ -37,9 +37,7 @@ class Place:
     database: Database
 
     async def register(self, name: str) -> Registered:
-        request = Register(
-            email=f"{name}@example.org", username=name, password=PASSWORD, confirm_password=PASSWORD
-        )
+        request = Register(email=f"{name}@example.org", username=name, password=PASSWORD, confirm_password=PASSWORD)
         return await register(request, users=self.users, passwords=self.passwords)
 
     async def admin(self, name: str = "root") -> User:
@@ -73,9 +71,7 @@ class Place:
         return [(row["action"], row["outcome"]) for row in rows]
 
     async def events(self, user_id: UUID) -> list[str]:
-        rows = await self.database.fetch(
-            "SELECT type FROM events WHERE user_id = $1 ORDER BY position", user_id
-        )
+        rows = await self.database.fetch("SELECT type FROM events WHERE user_id = $1 ORDER BY position", user_id)
         return [row["type"] for row in rows]
 
 

@@ -132,9 +132,13 @@ async def _functions(home: Path, supervisor: Supervisor, environ: Mapping[str, s
         stop_timeout_s=15,
     )
     workers = [_worker(home, number, environ) for number in range(_worker_count(environ))]
-    async with asyncio.TaskGroup() as group:
-        for service in (gateway, *workers):
-            group.create_task(supervisor.start(service))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for service in (gateway, *workers):
+                group.create_task(supervisor.start(service))
+    except ExceptionGroup as failures:
+        # One reason is enough to mend; mostly they share it.
+        raise failures.exceptions[0] from None
 
 
 def _worker_count(environ: Mapping[str, str]) -> int:

@@ -14,9 +14,7 @@ from tests.people import FIREFOX, PASSWORD, Place, at
 async def _login(here: Place, request: Login) -> LoggedIn:
     ports = (here.users, here.passwords, here.sessions, here.tokens)
     users, passwords, sessions, tokens = ports
-    return await login(
-        request, users=users, passwords=passwords, sessions=sessions, tokens=tokens, call=FIREFOX
-    )
+    return await login(request, users=users, passwords=passwords, sessions=sessions, tokens=tokens, call=FIREFOX)
 
 
 def test_a_new_user_is_a_plain_user_with_an_event_and_an_audit_line(settings: Settings) -> None:
@@ -122,14 +120,10 @@ def test_a_name_or_address_in_another_case_is_taken(settings: Settings, email: s
     at(settings, scenario)
 
 
-@pytest.mark.parametrize(
-    "password", ["short", "password123", "qwertyuiop", "ada@example.org", "adaadaada", "x" * 129]
-)
+@pytest.mark.parametrize("password", ["short", "password123", "qwertyuiop", "ada@example.org", "adaadaada", "x" * 129])
 def test_a_bad_password_registers_nobody(settings: Settings, password: str) -> None:
     async def scenario(here: Place) -> None:
-        request = Register(
-            email="ada@example.org", username="ada", password=password, confirm_password=password
-        )
+        request = Register(email="ada@example.org", username="ada", password=password, confirm_password=password)
         with pytest.raises(SutazaiError) as refusal:
             await register(request, users=here.users, passwords=here.passwords)
         assert refusal.value.code == "VALIDATION_ERROR" and password not in refusal.value.message
@@ -140,9 +134,7 @@ def test_a_bad_password_registers_nobody(settings: Settings, password: str) -> N
 
 def test_a_password_typed_two_ways_is_refused(settings: Settings) -> None:
     async def scenario(here: Place) -> None:
-        request = Register(
-            email="ada@example.org", username="ada", password=PASSWORD, confirm_password=PASSWORD + "!"
-        )
+        request = Register(email="ada@example.org", username="ada", password=PASSWORD, confirm_password=PASSWORD + "!")
         with pytest.raises(Invalid):
             await register(request, users=here.users, passwords=here.passwords)
 

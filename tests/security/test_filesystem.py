@@ -72,9 +72,7 @@ class Run:
 def files(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FolderFiles:
     if request.param == "walk":
         monkeypatch.setattr(_beneath, "_has_openat2", lambda: False)
-    settings = Settings(
-        home=tmp_path, keys_dir=tmp_path, files_dir=tmp_path / "f", files_quota_bytes=QUOTA_BYTES
-    )
+    settings = Settings(home=tmp_path, keys_dir=tmp_path, files_dir=tmp_path / "f", files_quota_bytes=QUOTA_BYTES)
     adapter = FolderFiles(settings=settings)
     root, _ = adapter.folders(USER)
     for folder, contents in ((root, INSIDE), (root.parent, OUTSIDE)):
@@ -136,9 +134,7 @@ def called(tool: str, arguments: dict[str, Any], files: FolderFiles) -> tuple[bo
     payload = spec_of(handler).payload
     assert payload is not None
     try:
-        return True, str(
-            handler(payload.model_validate(arguments), run=Run(), files=files).model_dump()["content"]
-        )
+        return True, str(handler(payload.model_validate(arguments), run=Run(), files=files).model_dump()["content"])
     except ToolError as exc:
         return False, exc.message
     except ValidationError as exc:
@@ -146,9 +142,7 @@ def called(tool: str, arguments: dict[str, Any], files: FolderFiles) -> tuple[bo
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case["name"]) for case in CASES])
-def test_a_hostile_call_gets_its_answer_and_has_no_other_effect(
-    case: dict[str, Any], files: FolderFiles
-) -> None:
+def test_a_hostile_call_gets_its_answer_and_has_no_other_effect(case: dict[str, Any], files: FolderFiles) -> None:
     root, _ = files.folders(USER)
     allowed = {*(f"{root.name}/{path}" for path in case.get("changes", [])), f".accounts/{USER.hex}/usage"}
     before = snapshot(root.parent)

@@ -49,9 +49,7 @@ def test_sealed_text_opens_again() -> None:
 
 @pytest.mark.parametrize("sealed", [b"", b"\x01secret", b"\xff"])
 def test_an_unknown_key_version_is_refused_without_showing_the_value(sealed: bytes) -> None:
-    with pytest.raises(
-        ConfigurationError, match=r"users\.email of '7' has the unknown key version"
-    ) as refusal:
+    with pytest.raises(ConfigurationError, match=r"users\.email of '7' has the unknown key version") as refusal:
         Codec().open(sealed, table="users", column="email", row="7")
     assert "secret" not in str(refusal.value)
 

@@ -80,9 +80,7 @@ def test_a_common_password_is_refused(password: str) -> None:
     _with_passwords(scenario)
 
 
-@pytest.mark.parametrize(
-    "password", ["ada.lovelace", "adalovelace1", "ada.lovelace@example.org", "ADA.LOVELACE"]
-)
+@pytest.mark.parametrize("password", ["ada.lovelace", "adalovelace1", "ada.lovelace@example.org", "ADA.LOVELACE"])
 def test_a_password_made_of_the_users_own_name_is_refused(password: str) -> None:
     async def scenario(passwords: Argon2Passwords) -> None:
         with pytest.raises(Invalid):

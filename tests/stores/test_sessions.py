@@ -60,8 +60,7 @@ def _play(scenario: Callable[[], Awaitable[None]]) -> None:
 async def _user(database: Database, name: str = "ada") -> UUID:
     user_id = uuid4()
     await database.execute(
-        "INSERT INTO users (id, email, email_index, username, password_hash, tier)"
-        " VALUES ($1, '', $2, $3, '', 'free')",
+        "INSERT INTO users (id, email, email_index, username, password_hash, tier) VALUES ($1, '', $2, $3, '', 'free')",
         user_id,
         name.encode(),
         name,
@@ -84,11 +83,7 @@ def test_a_session_is_found_in_every_process_and_not_once_it_has_ended(settings:
     async def scenario() -> None:
         async with _process(settings) as one, _process(settings) as other:
             begun = await _begun(one)
-            assert (
-                await one.sessions.check(begun.session_id)
-                == begun
-                == await other.sessions.check(begun.session_id)
-            )
+            assert await one.sessions.check(begun.session_id) == begun == await other.sessions.check(begun.session_id)
             assert await one.sessions.end(begun.user_id, begun.session_id, action="auth.logout")
             assert await one.sessions.check(begun.session_id) is None
             await _ends_within_a_second(other, begun.session_id)
@@ -166,9 +161,7 @@ def test_an_old_entry_that_redis_held_back_keeps_nobody_logged_in(settings: Sett
     _play(scenario)
 
 
-@pytest.mark.parametrize(
-    "planted", ["roles", "user", "checked", "expires", "no seal", "no object", "no json"]
-)
+@pytest.mark.parametrize("planted", ["roles", "user", "checked", "expires", "no seal", "no object", "no json"])
 def test_a_forged_entry_is_not_believed(settings: Settings, planted: str) -> None:
     async def scenario() -> None:
         async with _process(settings) as here, _process(settings) as other:

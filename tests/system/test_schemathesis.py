@@ -110,5 +110,6 @@ def test_every_call_is_answered_as_described(api: _Api, mode: GenerationMode) ->
         except (Exception, FailureGroup) as exc:
             wrong.append(f"{operation.label}: {exc}")
     assert wrong == [], "\n\n".join(wrong)
-    assert api.statuses.total() >= CALLS // 4, api.statuses
+    print(api.statuses)
+    assert api.statuses.total() >= CALLS // 4
     assert not [status for status in api.statuses if status >= 500]

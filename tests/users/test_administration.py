@@ -81,9 +81,7 @@ def test_pages_are_numbered_too(settings: Settings) -> None:
         ("' OR 1=1 --", set()),
     ],
 )
-def test_a_search_looks_in_names_and_for_whole_addresses(
-    settings: Settings, search: str, found: set[str]
-) -> None:
+def test_a_search_looks_in_names_and_for_whole_addresses(settings: Settings, search: str, found: set[str]) -> None:
     async def scenario(here: Place) -> None:
         await _people(here, 3)
         page = await _list(here, search=search)
@@ -104,9 +102,7 @@ def test_users_are_listed_by_whether_they_are_active(settings: Settings) -> None
     at(settings, scenario)
 
 
-@pytest.mark.parametrize(
-    "cursor", ["x", "====", "MDAwMS0wMS0wMVQwMDowMDowMCsxNDowMHw", "\u00e9", "AAAA" * 40]
-)
+@pytest.mark.parametrize("cursor", ["x", "====", "MDAwMS0wMS0wMVQwMDowMDowMCsxNDowMHw", "\u00e9", "AAAA" * 40])
 def test_a_foreign_cursor_is_refused(settings: Settings, cursor: str) -> None:
     async def scenario(here: Place) -> None:
         with pytest.raises(Invalid):
@@ -159,12 +155,8 @@ def test_disabling_ends_sessions_within_a_second_and_is_told(settings: Settings)
     at(settings, scenario)
 
 
-@pytest.mark.parametrize(
-    "roles, is_active", [(["user"], None), (None, False), (["user"], False), (["operator"], True)]
-)
-def test_the_last_administrator_stays_one(
-    settings: Settings, roles: list[Role] | None, is_active: bool | None
-) -> None:
+@pytest.mark.parametrize("roles, is_active", [(["user"], None), (None, False), (["user"], False), (["operator"], True)])
+def test_the_last_administrator_stays_one(settings: Settings, roles: list[Role] | None, is_active: bool | None) -> None:
     async def scenario(here: Place) -> None:
         root = await _root(here)
         user = await here.users.get(root.user_id)
@@ -229,9 +221,7 @@ def test_the_first_administrator_does_without_a_name_that_is_taken(settings: Set
 
 
 @pytest.mark.parametrize("email, password", [("root", PASSWORD), ("root@example.org", "password")])
-def test_a_bad_first_administrator_is_a_matter_of_configuration(
-    settings: Settings, email: str, password: str
-) -> None:
+def test_a_bad_first_administrator_is_a_matter_of_configuration(settings: Settings, email: str, password: str) -> None:
     async def scenario(here: Place) -> None:
         with pytest.raises(ConfigurationError):
             await ensure_admin(here.users, here.passwords, email, password)

@@ -108,9 +108,7 @@ def test_of_two_changes_at_once_one_holds(settings: Settings) -> None:
     async def scenario(here: Place) -> None:
         ada = await here.registered_caller("ada")
         news = [NEW, "copper-Violin-77-meadow"]
-        outcomes = await asyncio.gather(
-            *(_change(here, ada, PASSWORD, new) for new in news), return_exceptions=True
-        )
+        outcomes = await asyncio.gather(*(_change(here, ada, PASSWORD, new) for new in news), return_exceptions=True)
         won = [new for new, outcome in zip(news, outcomes, strict=True) if not isinstance(outcome, Exception)]
         assert len(won) == 1
         assert all(isinstance(one, Conflict | Unauthorized) for one in outcomes if isinstance(one, Exception))

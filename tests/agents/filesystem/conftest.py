@@ -49,9 +49,7 @@ def root(files: Files) -> UserFiles:
 @pytest.fixture
 def act(files: Files) -> Act:
     def call(tool: str, **arguments: Any) -> Any:
-        handler: Callable[..., BaseModel] = getattr(
-            import_module(f"functions.agents.filesystem.{tool}"), tool
-        )
+        handler: Callable[..., BaseModel] = getattr(import_module(f"functions.agents.filesystem.{tool}"), tool)
         payload = spec_of(handler).payload
         assert payload is not None
         answer = handler(payload.model_validate(arguments), run=Run(), files=files)

@@ -52,9 +52,7 @@ def test_a_tree_is_json_with_children_for_folders_alone(filled: UserFiles, act: 
     "patterns, names",
     [(["inner"], ["a.py"]), (["*.py"], ["inner"]), (["a.py", "inner"], []), (["**/b.py"], ["a.py", "inner"])],
 )
-def test_a_tree_leaves_out_what_is_excluded(
-    patterns: list[str], names: list[str], filled: UserFiles, act: Any
-) -> None:
+def test_a_tree_leaves_out_what_is_excluded(patterns: list[str], names: list[str], filled: UserFiles, act: Any) -> None:
     tree = json.loads(act("directory_tree", path="src", excludePatterns=patterns))
     assert [node["name"] for node in tree] == names
 

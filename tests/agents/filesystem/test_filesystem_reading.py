@@ -45,9 +45,7 @@ def test_head_and_tail_exclude_one_another(root: UserFiles, act: Any) -> None:
         act("read_text_file", path="a.txt", head=0)
 
 
-def test_bytes_that_are_no_utf8_are_replaced_and_what_is_no_text_is_said_to_be_none(
-    root: UserFiles, act: Any
-) -> None:
+def test_bytes_that_are_no_utf8_are_replaced_and_what_is_no_text_is_said_to_be_none(root: UserFiles, act: Any) -> None:
     root.write("latin.txt", b"caf\xe9")
     root.write("data.bin", b"a\0b")
     assert act("read_text_file", path="latin.txt") == "caf\ufffd"
@@ -87,16 +85,12 @@ def test_a_text_too_large_to_answer_can_be_read_in_part(root: UserFiles, act: An
         ),
     ],
 )
-def test_media_are_blocks_of_the_type_their_name_says(
-    name: str, block: object, root: UserFiles, act: Any
-) -> None:
+def test_media_are_blocks_of_the_type_their_name_says(name: str, block: object, root: UserFiles, act: Any) -> None:
     root.write(name, b"ID")
     assert act("read_media_file", path=name) == [block]
 
 
-def test_several_files_are_answered_together_and_one_that_fails_stops_no_other(
-    root: UserFiles, act: Any
-) -> None:
+def test_several_files_are_answered_together_and_one_that_fails_stops_no_other(root: UserFiles, act: Any) -> None:
     root.write("a", b"A")
     root.write("b", b"B\n")
     assert act("read_multiple_files", paths=["a", "no", "b"]) == (

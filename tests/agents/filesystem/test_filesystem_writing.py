@@ -71,9 +71,7 @@ def test_edits_follow_one_another_and_are_all_done_or_none(root: UserFiles, act:
         ("\tif x:\n\t\treturn 1", "\tif x:\n\n\t\tpass", "def f():\n    if x:\n\n    \tpass\n    return 2\n"),
     ],
 )
-def test_a_quotation_with_other_indentation_is_found_and_replaced_in_place(
-    old: str, new: str, wanted: str
-) -> None:
+def test_a_quotation_with_other_indentation_is_found_and_replaced_in_place(old: str, new: str, wanted: str) -> None:
     assert edited(CODE, [Replacement(old, new)]) == wanted
 
 
@@ -136,9 +134,7 @@ def test_a_diff_is_no_longer_than_one_of_the_standard_library(before: str, after
 @pytest.mark.parametrize("every", [1, 3, 700])
 def test_a_diff_of_a_large_text_is_quick(every: int) -> None:
     before = "".join(f"line {number % 700}\n" for number in range(100_000))
-    after = "".join(
-        f"{line}{'!' if number % every == 0 else ''}\n" for number, line in enumerate(before.splitlines())
-    )
+    after = "".join(f"{line}{'!' if number % every == 0 else ''}\n" for number, line in enumerate(before.splitlines()))
     started = time.perf_counter()
     diff = fenced_diff(before, after, "/a")
     assert time.perf_counter() - started < 10
