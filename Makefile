@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --progress-b
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
-.PHONY: up down test check format bench chaos security
+.PHONY: up down test check format manifests bench chaos security
 
 # `exec`: signals reach the supervisor itself, and its end is the end of this.
 up: $(VENV)/.base
@@ -26,10 +26,14 @@ check: $(VENV)/.dev
 	@$(BIN)/ruff format --quiet --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/python -m functions check
 
 format: $(VENV)/.dev
 	@$(BIN)/ruff check --quiet --fix-only
 	@$(BIN)/ruff format --quiet
+
+manifests: $(VENV)/.base
+	@$(BIN)/python -m functions write
 
 # B: a module of tests/bench.
 bench: $(VENV)/.dev

@@ -134,6 +134,22 @@ def _migrate(_: argparse.Namespace) -> int:
     return 0
 
 
+def _write(_: argparse.Namespace) -> int:
+    from shared.manifests.files import ROOT, write
+
+    for path in write():
+        print(path.relative_to(ROOT))
+    return 0
+
+
+def _check(_: argparse.Namespace) -> int:
+    from shared.manifests.files import ROOT, differing
+
+    for path in (found := differing()):
+        print(f"{path.relative_to(ROOT)} is not what the declarations say: run `make manifests`", file=sys.stderr)
+    return 1 if found else 0
+
+
 def _gateway(asked: argparse.Namespace) -> int:
     from shared.catalog import all_functions
     from shared.local import gateway
@@ -169,6 +185,8 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("down", help="stop it").set_defaults(run=_down)
     commands.add_parser("list", help="every function, and what wakes it").set_defaults(run=_list)
     commands.add_parser("migrate", help="bring the database up to date").set_defaults(run=_migrate)
+    commands.add_parser("write", help="write the files that follow from the declarations").set_defaults(run=_write)
+    commands.add_parser("check", help="compare them").set_defaults(run=_check)
     call = commands.add_parser("call", help="call one function once, here")
     call.add_argument("name")
     call.add_argument("json", nargs="?", default="{}", help="the payload")
