@@ -13,9 +13,9 @@ def event_types() -> dict[str, type[Event]]:
     found: dict[str, type[Event]] = {}
     for module in pkgutil.iter_modules(events.__path__):
         for value in vars(importlib.import_module(f"events.{module.name}")).values():
-            if isinstance(value, type) and issubclass(value, Event) and "type" in vars(value):
-                if found.setdefault(value.type, value) is not value:
-                    raise ValueError(f"{value.type!r} is written twice")
+            declares = isinstance(value, type) and issubclass(value, Event) and "type" in vars(value)
+            if declares and found.setdefault(value.type, value) is not value:
+                raise ValueError(f"{value.type!r} is written twice")
     return dict(sorted(found.items()))
 
 
