@@ -8,13 +8,14 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from math import ceil
 from pathlib import Path
 from typing import Any, cast
 
 import httpx
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, assume, given, settings
 from schemathesis.checks import CHECKS, CheckFunction, load_all_checks
 from schemathesis.core.failures import FailureGroup
 from schemathesis.generation import GenerationMode
@@ -77,13 +78,23 @@ def _operations(api: _Api) -> list[Any]:
     return [cast(Any, result).ok() for result in api.schema.get_all_operations()]
 
 
+def _vanishes(value: object) -> bool:
+    """Whether nothing of a parameter's value is left in a URL."""
+    if isinstance(value, list | dict):
+        return all(map(_vanishes, value))
+    return value is None
+
+
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["right", "wrong"])
 def test_every_call_is_answered_as_described(api: _Api, mode: GenerationMode) -> None:
     operations = _operations(api)
+    various = [operation for operation in operations if operation.body or list(operation.iter_parameters())]
     wrong: list[str] = []
     api.statuses.clear()
 
     def answered(case: Case[Any]) -> None:
+        # What is wrong with a call must not get lost on its way.
+        assume(not any(map(_vanishes, (case.query or {}).values())))
         name = case.operation.definition.raw["operationId"]
         answer = case.call_and_validate(
             base_url=api.url,
@@ -96,10 +107,10 @@ def test_every_call_is_answered_as_described(api: _Api, mode: GenerationMode) ->
         api.statuses[answer.status_code] += 1
 
     for operation in operations:
-        if mode.is_negative and not operation.body and not list(operation.iter_parameters()):
+        if mode.is_negative and operation not in various:
             continue
         generated = settings(
-            max_examples=max(CALLS // 2 // len(operations), 1),
+            max_examples=ceil(CALLS / 2 / len(various)),
             deadline=None,
             database=None,
             phases=[Phase.generate],
@@ -111,5 +122,5 @@ def test_every_call_is_answered_as_described(api: _Api, mode: GenerationMode) ->
             wrong.append(f"{operation.label}: {exc}")
     assert wrong == [], "\n\n".join(wrong)
     print(api.statuses)
-    assert api.statuses.total() >= CALLS // 4
+    assert api.statuses.total() >= CALLS * 0.45
     assert not [status for status in api.statuses if status >= 500]
