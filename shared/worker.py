@@ -122,11 +122,10 @@ class Worker:
         mine: set[asyncio.Task[None]] = set()
 
         def ended(work: asyncio.Task[None]) -> None:
-            was_full = len(mine) >= slots
-            mine.discard(work)
-            # Claiming a batch is hardly dearer than claiming one, so it waits until a batch has room.
-            if was_full or len(mine) == max(slots - BATCH, 0):
+            # Only where there was no room has something been left behind.
+            if len(mine) >= slots:
                 woken.set()
+            mine.discard(work)
 
         while True:
             await woken.wait()
