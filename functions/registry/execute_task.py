@@ -43,14 +43,10 @@ async def execute_task(request: Execute, *, caller: Caller, call: Call, tasks: T
         return Reply(data=Executions(tasks=queued), status=202, message="queued")
     [new_task] = _new([asked], caller, call, asked.model_dump_json())
     [task_id] = await tasks.accept([new_task])
-    if wait_s := _wait_s(asked, call):
-        task = await tasks.wait(caller.user_id, task_id, wait_s)
-        if task is not None and task.status in TERMINAL:
-            ended = Execution.model_validate(task.model_dump(include=set(Execution.model_fields)))
-            return Reply(data=ended, message=task.status)
-    return Reply(
-        data=Execution(task_id=task_id, agent_id=asked.agent_id, status="queued"), status=202, message="queued"
-    )
+    execution = Execution(task_id=task_id, agent_id=asked.agent_id, status="queued")
+    if (wait_s := _wait_s(asked, call)) and (task := await tasks.wait(caller.user_id, task_id, wait_s)):
+        execution = Execution.model_validate(task.model_dump(include=set(Execution.model_fields)))
+    return Reply(data=execution, status=200 if execution.status in TERMINAL else 202, message=execution.status)
 
 
 def _new(asked: Sequence[AskedTask], caller: Caller, call: Call, body: str) -> list[NewTask]:

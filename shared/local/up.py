@@ -17,10 +17,9 @@ from shared.local.postgres import postgres_service, postgres_url
 from shared.local.supervisor import Service, ServiceFailed, Supervisor
 from shared.local.valkey import valkey_service, valkey_url
 from shared.ports.passwords import Passwords
+from shared.ports.tasks import Queue
 from shared.ports.users import Users
-from shared.stores.postgres.database import connect
 from shared.stores.postgres.migrate import migrate
-from shared.stores.postgres.queue_sql import LEAVE_ALL
 from shared.wiring import Ports
 
 API_PORT = 10008
@@ -104,13 +103,10 @@ def _secret_file(home: Path, name: str, text: str) -> Path:
 async def _prepare(settings: Settings, environ: Mapping[str, str]) -> None:
     for name in await migrate(settings.postgres_url):
         _say(f"applied migration {name}")
-    connection = await connect(settings.postgres_url)
-    try:
-        # Whoever held the state folder before is dead, since the lock is ours: so are its workers.
-        await connection.fetch(LEAVE_ALL, f"{_place()}/%")
-    finally:
-        await connection.close()
     async with Ports(settings) as ports:
+        queue = await ports.open(Queue)
+        # Whoever held the state folder before is dead, since the lock is ours: so are its workers.
+        await queue.bury(_place())
         email = environ.get("SUTAZAI_ADMIN_EMAIL") or "admin@sutazai.local"
         users, passwords = await ports.open(Users), await ports.open(Passwords)
         if made := await ensure_admin(users, passwords, email, environ.get("SUTAZAI_ADMIN_PASSWORD")):

@@ -145,7 +145,11 @@ class Queue(Protocol):
     async def beat(self, worker: UUID, held: Sequence[Claimed]) -> list[UUID] | None:
         """Stay alive for 3 s more. Returns those of `held` that are no longer ours; None when we were declared dead."""
 
-    async def leave(self, worker: UUID) -> None: ...
+    async def leave(self, worker: UUID) -> None:
+        """What it still holds goes back into the queue, and no loss is counted."""
+
+    async def bury(self, place: str) -> None:
+        """Declares dead whoever holds a slot that begins with `place` and a slash."""
 
     async def claim(self, worker: UUID, agent: str, tools: Collection[str], limit: int) -> list[Claimed]:
         """The most urgent ones, now running under this worker."""

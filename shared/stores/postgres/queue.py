@@ -39,7 +39,7 @@ class PostgresQueue:
         worker = uuid4()
         async with self._database.transaction() as connection:
             if slot is not None:
-                await connection.execute(sql.LEAVE_SLOT, slot)
+                await connection.execute(sql.BURY_SLOT, slot)
             await connection.execute(
                 "INSERT INTO workers (id, slot, agents, alive_until, cold_start_ms)"
                 " VALUES ($1, $2, $3, now() + make_interval(secs => $4), $5)",
@@ -70,6 +70,9 @@ class PostgresQueue:
         ids, fences = [task.id for task in held], [task.fence for task in held]
         await self._database.execute(sql.FORGOTTEN, worker, _FORGOTTEN_S, ids, fences)
         return [row["id"] for row in rows if row["id"]]
+
+    async def bury(self, place: str) -> None:
+        await self._database.execute(sql.BURY_PLACE, f"{place}/")
 
     async def leave(self, worker: UUID) -> None:
         await self._database.execute(sql.LEAVE, worker)

@@ -142,20 +142,20 @@ SELECT id FROM e
 """
 
 
-def _take_back(gone: str, only: str = "") -> str:
+def _take_back(gone: str, only: str = "", *, losses: int = 1) -> str:
     """What lost workers held runs again at its old rank, alone, and the attempt is given back.
 
-    `gone` selects their ids; with `only`, not everything they held.
+    `gone` selects their ids; with `only`, not everything they held. Five `losses` end a task.
     """
     return f"""
 WITH gone AS ({gone}), lost AS (
     SELECT e.user_id, e.id, CASE
-        WHEN e.attached THEN 'failed' WHEN e.losses >= 4 THEN 'failed' WHEN e.expires_at <= now() THEN 'expired'
-        ELSE 'queued' END AS status
+        WHEN e.attached OR e.losses + {losses} >= 5 THEN 'failed'
+        WHEN e.expires_at <= now() THEN 'expired' ELSE 'queued' END AS status
     FROM agent_executions e JOIN gone ON e.worker_id = gone.id WHERE e.status = 'running' {only} FOR UPDATE OF e
 ), e AS (
     UPDATE agent_executions e
-    SET status = lost.status, version = e.version + 1, losses = e.losses + 1, worker_id = NULL,
+    SET status = lost.status, version = e.version + 1, losses = e.losses + {losses}, worker_id = NULL,
         attempt = CASE WHEN lost.status = 'queued' THEN e.attempt - 1 ELSE e.attempt END,
         finished_at = CASE WHEN lost.status <> 'queued' THEN {_ENDED_AT} END,
         error = CASE lost.status WHEN 'failed' THEN jsonb_build_object('code',
@@ -175,9 +175,10 @@ REAP_ORPHANS = _take_back(
     "SELECT DISTINCT worker_id AS id FROM agent_executions r WHERE status = 'running'"
     " AND NOT EXISTS (SELECT FROM workers w WHERE w.id = r.worker_id)"
 )
-LEAVE = _take_back("DELETE FROM workers WHERE id = $1 RETURNING id")
-LEAVE_SLOT = _take_back("DELETE FROM workers WHERE slot = $1 RETURNING id")
-LEAVE_ALL = _take_back("DELETE FROM workers WHERE slot LIKE $1 RETURNING id")
+# A worker that leaves in good order had no trouble with what it could not end in time.
+LEAVE = _take_back("DELETE FROM workers WHERE id = $1 RETURNING id", losses=0)
+BURY_SLOT = _take_back("DELETE FROM workers WHERE slot = $1 RETURNING id")
+BURY_PLACE = _take_back("DELETE FROM workers WHERE starts_with(slot, $1) RETURNING id")
 # $1 worker, $2 seconds, $3 ids, $4 fences.
 # What it was given so long ago and does not hold: the answer to its claim was lost.
 FORGOTTEN = _take_back(
