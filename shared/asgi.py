@@ -163,11 +163,9 @@ def _headers_of(error: SutazaiError) -> Headers:
 
 
 async def send_answer(send: Send, answer: Answer, request_id: str, *, with_body: bool = True) -> None:
-    headers = [
-        *answer.headers,
-        *_ALWAYS,
-        (b"x-request-id", request_id.encode()),
-        (b"content-length", str(len(answer.body)).encode()),
-    ]
+    headers = [*answer.headers, (b"x-request-id", request_id.encode())]
+    # 204 has no body that could be guessed at, cached or measured.
+    if answer.status != 204:
+        headers += (*_ALWAYS, (b"content-length", str(len(answer.body)).encode()))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body if with_body else b""})

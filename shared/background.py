@@ -36,7 +36,7 @@ class Background:
         bus = await ports.open(Bus)
         for consumer in self._consumers:
             await consumer.open(ports)
-            consume = partial(bus.consume, consumer.name, consumer.type, consumer.handle)
+            consume = partial(bus.consume, consumer.name, consumer.type, consumer.handle_in_time)
             tasks.append(asyncio.create_task(_kept(consumer.name, consume)))
         try:
             yield

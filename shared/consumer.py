@@ -41,18 +41,25 @@ class Consumer:
         self._ports.update({name: None for name, port in self.spec.ports.items() if port is Envelope})
         self._dead_letters = await ports.open(DeadLetters)
 
+    async def handle_in_time(self, envelope: Envelope) -> None:
+        """`handle` for callers without a deadline of their own, under the function's."""
+        try:
+            async with asyncio.timeout(self.spec.timeout_s):
+                await self.handle(envelope)
+        except TimeoutError as exc:
+            raise Unavailable(f"{self.name} took too long") from exc
+
     async def handle(self, envelope: Envelope) -> None:
         """Returns once the event is done with, for good or ill. Raises Unavailable when it should come again."""
         assert self._dead_letters is not None
         try:
             event = self._event.model_validate(envelope.data)
             given = {name: envelope if value is None else value for name, value in self._ports.items()}
-            async with asyncio.timeout(self.spec.timeout_s):
-                await self.spec.handler(event, **given)
+            await self.spec.handler(event, **given)
         except Unavailable:
             raise
         except TimeoutError as exc:
-            raise Unavailable(f"{self.name} took too long") from exc
+            raise Unavailable(f"{self.name} waited too long for something") from exc
         except (ValidationError, SutazaiError) as exc:
             await self._dead_letters.refuse(self.name, envelope, reason="refused", error=str(exc))
         except Exception as exc:

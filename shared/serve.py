@@ -1,12 +1,14 @@
 """Functions become one ASGI app on uvicorn: ports open with it, and close after it has drained."""
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from shared.asgi import Answer, Disconnected, Receive, Request, Scope, Send, failure, send_answer
 from shared.config import Settings
+from shared.deadline import Deadline
 from shared.endpoints import Endpoint, HttpEndpoint, Opened
 from shared.errors import MethodNotAllowed, SutazaiError, TimedOut
 from shared.function import Http, OnEvent, Spec, Tool
@@ -116,7 +118,7 @@ class App:
             endpoint, path_values = self._routes.match(method, request.path)
             if not self._ready:
                 await self.open()
-            async with asyncio.timeout(endpoint.timeout_s):
+            with Deadline(endpoint.timeout_s):
                 return await endpoint.answer(request, path_values)
         except SutazaiError as error:
             return failure(request.request_id, error)
@@ -173,4 +175,7 @@ def run(app: App, *, host: str, port: int, drain_s: int = 30, fd: int | None = N
         timeout_graceful_shutdown=drain_s,
         h11_max_incomplete_event_size=64 * 1024,
     )
+    # What is loaded by now stays for good, so collections need not look at it; and they are on, whoever put them off.
+    gc.freeze()
+    gc.enable()
     Server(config).run()

@@ -246,7 +246,7 @@ def test_poison_is_a_dead_letter_and_the_next_one_goes_on(open_bus: OpenBus) -> 
 
         await keeper.happen(Rang(number=0), Rang(number=1), Unreadable(), Rang(number=2), Rang(number=3))
         async with _Consuming() as consuming:
-            consuming.start(replica, consumer.handle, "poisoned")
+            consuming.start(replica, consumer.handle_in_time, "poisoned")
             assert [await heard.get() for _ in range(4)] == [0, 1, 2, 3]
         letters = await keeper.dead_letters()
         assert [(letter["reason"], letter["event"]["data"]["number"], letter["attempts"]) for letter in letters] == [
