@@ -648,6 +648,20 @@ def test_a_task_under_which_five_workers_died_is_failed(settings: Settings) -> N
     play(settings, scenario)
 
 
+def test_an_input_that_cannot_be_read_ends_its_task_and_no_other(settings: Settings) -> None:
+    async def scenario(here: House) -> None:
+        sealed, fine = await here.accept(), await here.accept()
+        await here.database.execute("UPDATE agent_executions SET input_data = '\\xff00' WHERE id = $1", sealed)
+        worker = await here.join()
+        assert [task.id for task in await here.claim(worker, 10)] == [fine]
+        row = await here.database.fetchrow("SELECT status, error FROM agent_executions WHERE id = $1", sealed)
+        assert row is not None
+        assert row["status"] == "failed"
+        assert row["error"]["message"] == "the task's input cannot be read"
+
+    play(settings, scenario)
+
+
 @pytest.mark.parametrize("farewell", ["leave", "join", "up"])
 def test_what_a_leaving_worker_held_is_queued_at_once(settings: Settings, farewell: str) -> None:
     """It leaves by itself, its slot boots anew, or the whole machine does."""

@@ -1,5 +1,6 @@
 """The workers' side of tasks in the record."""
 
+import logging
 from collections.abc import Collection, Sequence
 from typing import Any, Self
 from uuid import UUID, uuid4
@@ -7,16 +8,19 @@ from uuid import UUID, uuid4
 from shared import strict_json
 from shared.batch import Batcher
 from shared.crypto import Codec
-from shared.errors import Unavailable
-from shared.ports.tasks import Claimed, NewTask, Outcome
+from shared.errors import ConfigurationError, Unavailable
+from shared.ports.tasks import Claimed, NewTask, Outcome, TaskError
 from shared.stores.postgres import queue_sql as sql
 from shared.stores.postgres.database import Database
 from shared.strict_json import Json
+
+logger = logging.getLogger("sutazai.queue")
 
 # A process beats once a second, so it may miss two beats; after that its tasks are free for others.
 ALIVE_S = 3.0
 # Longer than the answer to a claim is waited for.
 _FORGOTTEN_S = 20.0
+_UNREADABLE = Outcome("failed", error=TaskError(code="INTERNAL_ERROR", message="the task's input cannot be read"))
 _Finish = tuple[Claimed, Outcome]
 _Record = tuple[UUID, NewTask, Outcome, float]
 
@@ -79,7 +83,16 @@ class PostgresQueue:
 
     async def claim(self, worker: UUID, agent: str, tools: Collection[str], limit: int) -> list[Claimed]:
         rows = await self._database.fetch(sql.CLAIM, worker, agent, list(tools), limit)
-        return [self._claimed(row) for row in rows]
+        claimed = []
+        for row in rows:
+            try:
+                parameters = open_column(self._codec, "input_data", row["id"], row["input_data"])
+                claimed.append(_claimed(row, parameters))
+            except ConfigurationError:
+                # Its key is gone, or newer than this version: its neighbours in the batch can still run.
+                logger.exception("the input of task %s cannot be read", row["id"])
+                await self.finish(_claimed(row, {}), _UNREADABLE)
+        return claimed
 
     async def finish(self, task: Claimed, outcome: Outcome) -> bool:
         return await self._finishing.submit((task, outcome))
@@ -127,7 +140,7 @@ class PostgresQueue:
         )
         if row is None:
             raise Unavailable("this worker was declared dead")
-        return self._claimed(row)
+        return _claimed(row, dict(new.parameters))
 
     async def record(self, new: NewTask, outcome: Outcome, seconds: float) -> UUID:
         return await self._recording.submit((uuid4(), new, outcome, seconds))
@@ -155,20 +168,6 @@ class PostgresQueue:
             None if outcome.status != "succeeded" else seal_column(self._codec, "output_data", task_id, outcome.result)
         )
 
-    def _claimed(self, row: Any) -> Claimed:
-        return Claimed(
-            user_id=row["user_id"],
-            id=row["id"],
-            agent=row["agent_type"],
-            tool=row["task_id"],
-            parameters=open_column(self._codec, "input_data", row["id"], row["input_data"]),
-            timeout_ms=row["timeout_ms"],
-            attempt=row["attempt"],
-            max_attempts=row["max_attempts"],
-            losses=row["losses"],
-            fence=row["fence"],
-        )
-
 
 def seal_column(codec: Codec, column: str, task_id: UUID, value: Json) -> bytes:
     return codec.seal(strict_json.dump(value), table="agent_executions", column=column, row=str(task_id))
@@ -176,3 +175,18 @@ def seal_column(codec: Codec, column: str, task_id: UUID, value: Json) -> bytes:
 
 def open_column(codec: Codec, column: str, task_id: UUID, sealed: bytes) -> Any:
     return strict_json.load(codec.open(sealed, table="agent_executions", column=column, row=str(task_id)))
+
+
+def _claimed(row: Any, parameters: dict[str, Json]) -> Claimed:
+    return Claimed(
+        user_id=row["user_id"],
+        id=row["id"],
+        agent=row["agent_type"],
+        tool=row["task_id"],
+        parameters=parameters,
+        timeout_ms=row["timeout_ms"],
+        attempt=row["attempt"],
+        max_attempts=row["max_attempts"],
+        losses=row["losses"],
+        fence=row["fence"],
+    )
