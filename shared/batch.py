@@ -2,45 +2,47 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
-I = TypeVar("I")  # noqa: E741
-O = TypeVar("O")  # noqa: E741
+ItemT = TypeVar("ItemT")
+ResultT = TypeVar("ResultT")
 
 
-class Batcher(Generic[I, O]):
+class Batcher(Generic[ItemT, ResultT]):
     """`run` gets up to `size` items and returns as many results, each a value or the exception for its item."""
 
     def __init__(
-        self, run: Callable[[Sequence[I]], Awaitable[Sequence[O | Exception]]], *, size: int, parallel: int = 1
+        self,
+        run: Callable[[Sequence[ItemT]], Awaitable[Sequence[ResultT | Exception]]],
+        *,
+        size: int,
+        parallel: int = 1,
     ) -> None:
         self._run = run
         self._size = size
         self._parallel = parallel
-        self._waiting: list[tuple[I, asyncio.Future[O]]] = []
+        self._waiting: list[tuple[ItemT, asyncio.Future[ResultT]]] = []
         self._running: set[asyncio.Task[None]] = set()
 
-    async def submit(self, item: I) -> O:
+    async def submit(self, item: ItemT) -> ResultT:
         """Raises what the batch raised. A caller that is cancelled leaves its item in the batch."""
-        result: asyncio.Future[O] = asyncio.get_running_loop().create_future()
+        result: asyncio.Future[ResultT] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, result))
         if len(self._running) < self._parallel:
-            task = asyncio.create_task(self._drain())
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
+            self._running.add(asyncio.create_task(self._drain()))
         return await result
 
     async def _drain(self) -> None:
         while self._waiting:
             batch, self._waiting = self._waiting[: self._size], self._waiting[self._size :]
+            results: Sequence[ResultT | Exception]
             try:
                 results = await self._run([item for item, _ in batch])
-            except BaseException as exc:
-                results = [exc if isinstance(exc, Exception) else asyncio.CancelledError()] * len(batch)  # type: ignore[list-item]
-                if not isinstance(exc, Exception):
-                    _settle(batch, results)
-                    raise
+            except Exception as exc:
+                results = [exc] * len(batch)
             _settle(batch, results)
+        # In the same step in which nothing was waiting: what comes a step later must find no place taken.
+        self._running.discard(cast(asyncio.Task[None], asyncio.current_task()))
 
     async def close(self) -> None:
         """Returns once everything submitted has been run."""
@@ -48,11 +50,11 @@ class Batcher(Generic[I, O]):
             await asyncio.wait(self._running)
 
 
-def _settle(batch: Sequence[tuple[I, "asyncio.Future[O]"]], results: Sequence[O | Exception]) -> None:
+def _settle(batch: Sequence[tuple[ItemT, "asyncio.Future[ResultT]"]], results: Sequence[ResultT | Exception]) -> None:
     for (_, future), result in zip(batch, results, strict=True):
         if future.done():
             continue
-        if isinstance(result, BaseException):
+        if isinstance(result, Exception):
             future.set_exception(result)
         else:
             future.set_result(result)

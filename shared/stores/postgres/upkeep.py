@@ -10,7 +10,7 @@ from shared.ports.bus import WakeUp
 from shared.ports.signals import Signals
 from shared.stores.postgres import queue_sql as sql
 from shared.stores.postgres.audit import AuditTrail
-from shared.stores.postgres.database import Database, connect, translated
+from shared.stores.postgres.database import Alone, Database, connect, translated
 
 # Whoever holds this advisory lock is the active keeper.
 KEEPER_LOCK = 0x4B45_4550
@@ -133,10 +133,10 @@ class PostgresUpkeep:
         }
 
 
-async def _watch(connection: object) -> None:
+async def _watch(connection: Alone) -> None:
     """Raises Unavailable when the connection that holds the lock is gone."""
     while True:
         await asyncio.sleep(1)
         with translated():
             async with asyncio.timeout(5):
-                await connection.fetchval("SELECT 1")  # type: ignore[attr-defined]
+                await connection.fetchval("SELECT 1")
