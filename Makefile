@@ -51,11 +51,11 @@ security: $(VENV)/.dev
 $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.base: requirements/base.txt | $(BIN)/python
+$(VENV)/.base: requirements.lock | $(BIN)/python
 	@echo "installing the packages of $<:"
 	@$(INSTALL) -r $< | { grep --line-buffered -E "^ *(Downloading|Using cached|Installing)" || true; }
 	@touch $@
 
-$(VENV)/.dev: requirements/dev.txt | $(BIN)/python
+$(VENV)/.dev: requirements-dev.lock | $(BIN)/python
 	@$(INSTALL) --quiet -r $<
 	@touch $@
