@@ -156,8 +156,6 @@ def _call(request: Request, idempotency_key: str | None) -> Call:
         user_agent=(request.header(b"user-agent") or "")[:200],
         idempotency_key=idempotency_key,
         wait_s=_preferred_wait(request.header(b"prefer")),
-        method=request.method,
-        path=request.path,
     )
 
 

@@ -52,8 +52,6 @@ class Call:
     user_agent: str = ""
     idempotency_key: str | None = None
     wait_s: float | None = None
-    method: str = ""
-    path: str = ""
 
 
 class Run(Protocol):
@@ -125,7 +123,7 @@ class Every:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    port: int | None
+    """It has nothing to say: it only runs."""
 
 
 Trigger = Http | OnEvent | Tool | Every | Service
@@ -264,9 +262,9 @@ def every(seconds: float, *, timeout_s: float = 30.0) -> Callable[[H], H]:
     return _mark(Every(seconds=seconds), timeout_s, None)
 
 
-def service(*, port: int | None = None, scale: Scale | None = None) -> Callable[[H], H]:
+def service(*, scale: Scale | None = None) -> Callable[[H], H]:
     """Long-running: it is called once and returns when it is cancelled."""
-    return _mark(Service(port=port), float("inf"), scale or Scale(min=1, max=1))
+    return _mark(Service(), float("inf"), scale or Scale(min=1, max=1))
 
 
 def spec_of(handler: Handler) -> Spec:
