@@ -1,14 +1,15 @@
 """What a caller may ask of an agent, checked against the tool's own declaration."""
 
 from typing import Annotated, Literal
-from uuid import UUID
 
-from pydantic import BeforeValidator, Field, JsonValue, ValidationError
+from pydantic import BeforeValidator, Field, JsonValue
 
 from shared import strict_json
 from shared.catalog import action
 from shared.errors import Invalid, NotFound
-from shared.payload import Payload, invalid
+from shared.function import Caller
+from shared.identity import authorize
+from shared.payload import Payload, from_body
 from shared.ports.tasks import NewTask
 
 _PRIORITIES = {"low": 1, "normal": 4, "high": 7, "urgent": 9}
@@ -37,21 +38,19 @@ class AskedTask(Payload):
     priority: Priority = 4
     ttl_s: float = Field(default=3600, gt=0, le=30 * 86_400)
 
-    def new(self, user_id: UUID, *, key: str | None, digest: bytes | None) -> NewTask:
-        """Raises NotFound for an agent or tool that is none, and Invalid for parameters that the tool does not take."""
+    def new(self, caller: Caller, *, key: str | None, digest: bytes | None) -> NewTask:
+        """Raises NotFound for no such agent or tool, Forbidden, and Invalid for what the tool does not take."""
         try:
             spec = action(self.agent_id, self.task)
         except LookupError as exc:
             raise NotFound(str(exc)) from None
-        try:
-            if spec.payload is not None:
-                spec.payload.model_validate_json(strict_json.dump(self.parameters))
-            elif self.parameters:
-                raise Invalid(f"{self.task} takes no parameters")
-        except ValidationError as error:
-            raise invalid(error) from None
+        authorize(caller, spec.tool.scope)
+        if spec.payload is not None:
+            from_body(spec.payload, strict_json.dump(self.parameters), {})
+        elif self.parameters:
+            raise Invalid(f"{self.task} takes no parameters")
         return NewTask(
-            user_id=user_id,
+            user_id=caller.user_id,
             agent=self.agent_id,
             tool=self.task,
             parameters=self.parameters,

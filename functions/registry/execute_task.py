@@ -54,8 +54,7 @@ def _new(asked: Sequence[AskedTask], caller: Caller, call: Call, body: str) -> l
     key = call.idempotency_key
     digest = hashlib.sha256(body.encode()).digest() if key else None
     return [
-        one.new(caller.user_id, key=f"{key} {position}" if key else None, digest=digest)
-        for position, one in enumerate(asked)
+        one.new(caller, key=f"{key} {position}" if key else None, digest=digest) for position, one in enumerate(asked)
     ]
 
 

@@ -5,8 +5,10 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
+from shared.catalog import action
 from shared.errors import Conflict, NotFound
 from shared.function import Call, Caller, Reply, http
+from shared.identity import authorize
 from shared.payload import Payload
 from shared.ports.tasks import TERMINAL, NewTask, Status, Tasks
 
@@ -30,6 +32,10 @@ async def retry_task(request: RetryTask, *, caller: Caller, call: Call, tasks: T
         raise NotFound(f"no task {request.task_id!s}")
     if old.status not in TERMINAL:
         raise Conflict(f"the task is still {old.status}", status=old.status)
+    try:
+        authorize(caller, action(old.agent_id, old.task).tool.scope)
+    except LookupError as exc:
+        raise NotFound(str(exc)) from None
     key = call.idempotency_key
     new = NewTask(
         user_id=caller.user_id,
