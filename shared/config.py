@@ -27,6 +27,14 @@ def _number(environ: Mapping[str, str], name: str, default: int, *, least: int =
     return number
 
 
+def _one_of(environ: Mapping[str, str], name: str, *choices: str) -> str:
+    """The first choice where nothing is said."""
+    chosen = environ.get(name) or choices[0]
+    if chosen not in choices:
+        raise ConfigurationError(f"{name} is none of {', '.join(choices)}: {chosen!r}")
+    return chosen
+
+
 def _peers(text: str) -> frozenset[tuple[str, int]]:
     pairs = (item.strip().rpartition(":") for item in text.split(",") if item.strip())
     return frozenset((host.strip("[]"), int(port)) for host, _, port in pairs)
@@ -39,6 +47,13 @@ class Settings:
     home: Path
     postgres_url: str = field(repr=False, default="")
     redis_url: str = field(repr=False, default="")
+    # Empty: events travel by the record alone.
+    amqp_url: str = field(repr=False, default="")
+    amqp_profile: str = "classic"
+    # Where functions are reached over HTTP, `{name}` standing for one: the connector's business.
+    function_url: str = ""
+    # Events that go to the broker though no consumer has asked the record for them: Knative's Triggers.
+    event_types: frozenset[str] = frozenset()
     keys_dir: Path
     files_dir: Path
     files_quota_bytes: int = 1 << 30
@@ -64,6 +79,10 @@ class Settings:
             home=home,
             postgres_url=_secret(environ, "SUTAZAI_POSTGRES_URL") or "",
             redis_url=_secret(environ, "SUTAZAI_REDIS_URL") or "",
+            amqp_url=_secret(environ, "SUTAZAI_AMQP_URL") or "",
+            amqp_profile=_one_of(environ, "SUTAZAI_AMQP_PROFILE", "classic", "quorum"),
+            function_url=environ.get("SUTAZAI_FUNCTION_URL") or "",
+            event_types=frozenset(environ.get("SUTAZAI_EVENT_TYPES", "").split()),
             keys_dir=Path(environ.get("SUTAZAI_KEYS_DIR") or home / "keys"),
             files_dir=Path(environ.get("SUTAZAI_FILES_DIR") or home / "files"),
             files_quota_bytes=_number(environ, "SUTAZAI_FILES_QUOTA_BYTES", 1 << 30),

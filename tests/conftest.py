@@ -18,6 +18,7 @@ from shared.config import Settings
 from shared.local.postgres import running_postgres
 from shared.local.valkey import running_valkey
 from shared.stores.postgres.migrate import migrate
+from tests.rabbitmq import RabbitMQ, vhost
 
 T = TypeVar("T")
 
@@ -107,6 +108,19 @@ def _valkey(_servers: _Kept) -> Iterator[str]:
 def redis_url(_valkey: str) -> str:
     """Shared by the tests of one process: keys hold ids that no other test has."""
     return _valkey
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[RabbitMQ]:
+    """Shared by the tests of one process, so it is no test's to stop."""
+    with RabbitMQ() as broker:
+        yield broker
+
+
+@pytest.fixture
+def amqp_url(broker: RabbitMQ) -> Iterator[str]:
+    with vhost(broker) as url:
+        yield url
 
 
 @pytest.fixture
