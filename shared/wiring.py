@@ -11,23 +11,40 @@ P = TypeVar("P")
 
 ADAPTERS: dict[str, str] = {
     "shared.ports.agents.Agents": "shared.stores.postgres.agents.PostgresAgents",
+    "shared.ports.api_keys.ApiKeys": "shared.stores.postgres.api_keys.PostgresApiKeys",
     "shared.ports.bus.Bus": "shared.stores.postgres.bus.PostgresBus",
+    "shared.ports.callbacks.Callbacks": "shared.stores.postgres.callbacks.PostgresCallbacks",
     "shared.ports.egress.Egress": "shared.stores.egress.HttpEgress",
+    "shared.ports.egress.Resolver": "shared.stores.resolver.SystemResolver",
     "shared.ports.dead_letters.DeadLetters": "shared.stores.postgres.dead_letters.PostgresDeadLetters",
     "shared.ports.files.Files": "shared.stores.files.FolderFiles",
+    "shared.ports.functions.Functions": "shared.stores.functions.HttpFunctions",
     "shared.ports.health.Health": "shared.stores.health.ProbedHealth",
     "shared.ports.idempotency.Idempotency": "shared.stores.postgres.idempotency.PostgresIdempotency",
     "shared.ports.ledger.Ledger": "shared.stores.postgres.ledger.PostgresLedger",
+    "shared.ports.limits.Limits": "shared.stores.limits.RedisLimits",
+    "shared.ports.live.AgentFeed": "shared.stores.postgres.agent_feed.PolledAgentFeed",
+    "shared.ports.live.SessionWatch": "shared.stores.postgres.session_watch.PostgresSessionWatch",
+    "shared.ports.live.SocketCount": "shared.stores.socket_count.LeasedSocketCount",
+    "shared.ports.live.TaskFeed": "shared.stores.postgres.task_feed.PostgresTaskFeed",
+    "shared.ports.pages.Pages": "shared.stores.pages.RedisPages",
     "shared.ports.passwords.Passwords": "shared.stores.passwords.Argon2Passwords",
+    "shared.ports.schedules.Schedules": "shared.stores.postgres.schedules.PostgresSchedules",
     "shared.ports.sessions.Sessions": "shared.stores.sessions.CachedSessions",
+    "shared.ports.signatures.Signatures": "shared.stores.signatures.Ed25519Signatures",
     "shared.ports.signals.Signals": "shared.stores.postgres.signals.PostgresSignals",
     "shared.ports.tasks.Queue": "shared.stores.postgres.queue.PostgresQueue",
     "shared.ports.tasks.Tasks": "shared.stores.postgres.tasks.PostgresTasks",
+    "shared.ports.throttle.Throttle": "shared.stores.throttle.RedisThrottle",
     "shared.ports.tokens.Tokens": "shared.stores.tokens.SignedTokens",
     "shared.ports.upkeep.Upkeep": "shared.stores.postgres.upkeep.PostgresUpkeep",
     "shared.ports.users.Users": "shared.stores.postgres.users.PostgresUsers",
 }
 
+# In place of those above, where the setting is there.
+INSTEAD: dict[str, dict[str, str]] = {
+    "amqp_url": {"shared.ports.bus.Bus": "shared.stores.rabbitmq.bus.RabbitBus"},
+}
 
 # What a function gets anew with each call, so no adapter stands behind it.
 PER_CALL = frozenset({f"shared.function.{name}" for name in ("Call", "Caller", "Run")} | {"events.base.Envelope"})
@@ -54,7 +71,7 @@ class Ports:
     async def open(self, port: type[P]) -> P:
         """Raises LookupError for a port without an adapter."""
         if port not in self._opened:
-            self._opened[port] = await self._make(_adapter(port))
+            self._opened[port] = await self._make(_adapter(port, self.settings))
         return cast(P, self._opened[port])
 
     async def of(self, spec: Spec) -> dict[str, object]:
@@ -83,22 +100,26 @@ def import_adapters(spec: Spec) -> None:
     """Imports what opening a function's ports would, and opens nothing."""
     for port in spec.ports.values():
         if _name(port) not in PER_CALL:
-            _import_needs(_adapter(port))
+            _import_needs(_adapter(port, None))
 
 
 def _import_needs(adapter: type) -> None:
     for need in _needs(adapter).values():
         if need is not Settings:
-            _import_needs(_adapter(need))
+            _import_needs(_adapter(need, None))
 
 
-def _adapter(port: type) -> type:
+def _adapter(port: type, settings: Settings | None) -> type:
     name = _name(port)
     if name not in ADAPTERS and not getattr(port, "_is_protocol", False):
         return port
     if name not in ADAPTERS:
         raise LookupError(f"no adapter stands behind {name}")
-    module, _, attribute = ADAPTERS[name].rpartition(".")
+    chosen = ADAPTERS[name]
+    for setting, adapters in INSTEAD.items():
+        if settings is not None and getattr(settings, setting):
+            chosen = adapters.get(name, chosen)
+    module, _, attribute = chosen.rpartition(".")
     return cast(type, getattr(importlib.import_module(module), attribute))
 
 

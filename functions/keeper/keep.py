@@ -39,7 +39,11 @@ class _Keeper:
         self._bus = bus
         self._signals = signals
         self._wanted: Counter[str] = Counter()
+        self._urgency: Counter[str] = Counter()
         self._noted = asyncio.Event()
+        # At the start, what a keeper before may have left.
+        self._behind = True
+        self._away = False
         self._woken_at: dict[str, float] = {}
 
     async def run(self) -> None:
@@ -50,6 +54,7 @@ class _Keeper:
             group.create_task(_every(0.5, self._reap, after_s=GRACE_S))
             group.create_task(_every(1.0, self._upkeep.expire))
             group.create_task(_every(0.1, self._number))
+            group.create_task(_every(5.0, self._make_up))
             group.create_task(_every(1.0, self._upkeep.seal))
 
     def _note(self, agents: Sequence[str]) -> None:
@@ -62,8 +67,9 @@ class _Keeper:
 
         def hear(payload: str | None) -> None:
             if payload:
-                agent, _, count = payload.rpartition(" ")
+                agent, count, priority = payload.split(" ")
                 self._wanted[agent] += int(count)
+                self._urgency[agent] = max(self._urgency[agent], int(priority))
                 self._noted.set()
 
         async with self._signals.listening("accepted", hear):
@@ -71,9 +77,13 @@ class _Keeper:
                 await self._noted.wait()
                 self._noted.clear()
                 wanted, self._wanted = self._wanted, Counter()
-                now = time.monotonic()
-                self._woken_at.update(dict.fromkeys(wanted, now))
-                await self._bus.wake([WakeUp(agent, min(count, MOST_WANTED)) for agent, count in wanted.items()])
+                urgency, self._urgency = self._urgency, Counter()
+                self._woken_at.update(dict.fromkeys(wanted, time.monotonic()))
+                await self._carried(
+                    self._bus.wake(
+                        [WakeUp(agent, min(count, MOST_WANTED), urgency[agent]) for agent, count in wanted.items()]
+                    )
+                )
 
     async def _remind(self) -> None:
         """Wakes again where tasks still wait: the last wake-up may have been lost."""
@@ -90,8 +100,25 @@ class _Keeper:
         self._note(await self._upkeep.reap())
 
     async def _number(self) -> None:
-        if await self._upkeep.number():
-            await self._bus.relay()
+        if await self._upkeep.number() or self._behind:
+            self._behind = not await self._carried(self._bus.relay())
+
+    async def _make_up(self) -> None:
+        await self._carried(self._bus.make_up())
+
+    async def _carried(self, work: Awaitable[None]) -> bool:
+        """False while the transport is away, which must stop nothing else: the record keeps all that it would carry."""
+        try:
+            await work
+        except Unavailable as exc:
+            if not self._away:
+                logger.warning("%s; it is tried again", exc)
+            self._away = True
+            return False
+        if self._away:
+            logger.info("the transport is back")
+        self._away = False
+        return True
 
 
 async def _every(seconds: float, work: Callable[[], Awaitable[object]], *, after_s: float = 0.0) -> None:

@@ -12,10 +12,14 @@ Handle = Callable[[Envelope], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class WakeUp:
-    """Up to `wanted` tasks of an agent can be claimed. It may come twice, late or never: nothing depends on it."""
+    """Up to `wanted` tasks of an agent can be claimed. It may come twice, late or never: nothing depends on it.
+
+    `priority` is the highest among them where that is known; it orders wake-ups, and tasks are ordered anew when claimed.
+    """
 
     agent: str
     wanted: int
+    priority: int = 0
 
 
 class Bus(Protocol):
@@ -27,6 +31,9 @@ class Bus(Protocol):
 
         Returns once the transport has taken them all. Raises Unavailable.
         """
+
+    async def make_up(self) -> None:
+        """Sees to what the transport has lost or could not deliver. Only the active keeper calls it. Raises Unavailable."""
 
     def waking(self, agents: Collection[str], heard: Callable[[WakeUp], None]) -> AbstractAsyncContextManager[None]:
         """Calls `heard` for each wake-up of these agents."""

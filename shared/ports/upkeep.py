@@ -23,7 +23,7 @@ class Upkeep(Protocol):
     async def expire(self) -> int: ...
 
     async def number(self) -> int:
-        """Gives events their `seq`, in the order of their transactions. Returns how many."""
+        """Gives events their `seq`, in the order of their transactions, and hints `events`. Returns how many."""
 
     async def seal(self) -> int:
         """Chains and signs the audit lines that no transaction can still precede. Returns how many."""

@@ -2,7 +2,9 @@
 
 import asyncio
 import time
+from urllib.parse import urlsplit
 
+from shared.config import Settings
 from shared.errors import Unavailable
 from shared.ports.health import HealthReport, ServiceHealth
 from shared.stores.postgres.database import Database
@@ -19,7 +21,8 @@ SELECT (SELECT count(*) FROM workers WHERE alive_until > now()) AS workers,
 
 
 class ProbedHealth:
-    def __init__(self, *, database: Database, cache: Cache) -> None:
+    def __init__(self, *, database: Database, cache: Cache, settings: Settings) -> None:
+        self._amqp = urlsplit(settings.amqp_url) if settings.amqp_url else None
         self._database = database
         self._cache = cache
         self._asking = asyncio.Lock()
@@ -31,6 +34,8 @@ class ProbedHealth:
             if self._report is None or time.monotonic() - self._asked_at > _FRESH_S:
                 services = await self._record()
                 services["redis"] = await self._redis()
+                if self._amqp is not None:
+                    services["rabbitmq"] = await _rabbitmq(self._amqp.hostname or "localhost", self._amqp.port or 5672)
                 states = {service.status for service in services.values()}
                 down = services["postgres"].status == "down"
                 status = "down" if down else "degraded" if states != {"ok"} else "ok"
@@ -63,3 +68,19 @@ class ProbedHealth:
         except TimeoutError:
             alive = False
         return ServiceHealth(status="ok") if alive else ServiceHealth(status="down", detail="it does not answer")
+
+
+async def _rabbitmq(host: str, port: int) -> ServiceHealth:
+    """The first frame of its protocol says that it is up; importing the driver to ask would cost more than the rest."""
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            reader, writer = await asyncio.open_connection(host, port)
+            try:
+                writer.write(b"AMQP\x00\x00\x09\x01")
+                answers = await reader.read(1) == b"\x01"
+            finally:
+                writer.close()
+    except (OSError, TimeoutError):
+        answers = False
+    # Tasks are accepted, and wait in the record.
+    return ServiceHealth(status="ok") if answers else ServiceHealth(status="down", detail="it does not answer")

@@ -24,7 +24,7 @@ class Platform:
     def __init__(self, home: Path, **environ: str) -> None:
         self.home = home
         ports = {"SUTAZAI_API_PORT": "0", "SUTAZAI_UI_PORT": "0"}
-        self._environ = {**os.environ, **ports, **environ, "SUTAZAI_HOME": str(home)}
+        self.environ = {**os.environ, **ports, **environ, "SUTAZAI_HOME": str(home)}
         self._process: subprocess.Popen[bytes] | None = None
         self.log = home.parent / f"{home.name}.log"
 
@@ -45,7 +45,7 @@ class Platform:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "functions", "up"],
                 cwd=REPOSITORY,
-                env=self._environ,
+                env=self.environ,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,

@@ -51,10 +51,15 @@ SELECT agent_type, claimable FROM totals WHERE claimable > 0
 
 _TRIM = {
     "agent_executions": "DELETE FROM agent_executions WHERE finished_at < now() - interval '30 days'",
+    "callbacks": "DELETE FROM callbacks c WHERE created_at < now() - interval '30 days' AND NOT EXISTS ("
+    "SELECT FROM agent_executions e WHERE e.user_id = c.user_id AND e.id = c.execution_id)",
     "task_progress": "DELETE FROM task_progress p WHERE at < now() - interval '1 day' AND NOT EXISTS ("
     "SELECT FROM agent_executions e WHERE e.user_id = p.user_id AND e.id = p.execution_id)",
     "events": "DELETE FROM events WHERE seq IS NOT NULL AND at < now() - interval '30 days' AND seq <= coalesce("
     "(SELECT min(seq) FROM consumers), 0)",
+    # Nobody has asked for their events in so long; the events before the last of them may go.
+    "consumers": "DELETE FROM consumers WHERE due_at < now() - interval '30 days'"
+    " AND seq < (SELECT max(seq) FROM events)",
     "inbox": "DELETE FROM inbox WHERE at < now() - interval '30 days'",
     "idempotency_keys": "DELETE FROM idempotency_keys WHERE created_at < now() - interval '30 days'",
     "sessions": "DELETE FROM sessions WHERE expires_at < now() - interval '1 day'",
@@ -109,7 +114,10 @@ class PostgresUpkeep:
         return len(rows)
 
     async def number(self) -> int:
-        return int((await self._database.execute(_NUMBER)).rpartition(" ")[2])
+        numbered = int((await self._database.execute(_NUMBER)).rpartition(" ")[2])
+        if numbered:
+            self._signals.send("events", "")
+        return numbered
 
     async def seal(self) -> int:
         return await self._audit.seal()

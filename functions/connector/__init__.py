@@ -1,0 +1,1 @@
+"""What feeds functions from RabbitMQ where no broker of the platform does."""

@@ -1,0 +1,59 @@
+"""The broker's topology as objects of RabbitMQ's topology operator, one profile for all of a cluster."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from events.topology import Binding, Exchange, Profile, Queue, Topology, consumer_topology, topology
+from shared.function import OnEvent, Spec
+
+_API = "rabbitmq.com/v1beta1"
+_CLUSTER = "rabbitmq"
+
+
+def topology_objects(specs: Iterable[Spec], *, profile: Profile = "quorum") -> list[dict[str, Any]]:
+    """Exchange, Queue and Binding objects; on a cluster what holds messages is replicated."""
+    consumers = sorted(spec.deployed for spec in specs if isinstance(spec.trigger, OnEvent))
+    parts = [topology(profile), *(consumer_topology(consumer, profile) for consumer in consumers)]
+    return [each for part in parts for each in _objects(part)]
+
+
+def _objects(part: Topology) -> Iterator[dict[str, Any]]:
+    for exchange in part.exchanges:
+        yield _object("Exchange", exchange.name, _exchange(exchange))
+    for queue in part.queues:
+        yield _object("Queue", queue.name, _queue(queue))
+    for binding in part.bindings:
+        yield _object("Binding", f"{binding.exchange}-to-{binding.queue}", _binding(binding))
+
+
+def _object(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    label = name.replace(".", "-").replace("_", "-").replace("*", "all")
+    cluster = {"rabbitmqClusterReference": {"name": _CLUSTER}}
+    return {"apiVersion": _API, "kind": kind, "metadata": {"name": label}, "spec": {**spec, **cluster}}
+
+
+def _exchange(exchange: Exchange) -> dict[str, Any]:
+    arguments = {"arguments": dict(exchange.arguments)} if exchange.arguments else {}
+    return {"name": exchange.name, "type": exchange.type, "durable": True, "autoDelete": False, **arguments}
+
+
+def _queue(queue: Queue) -> dict[str, Any]:
+    # The operator takes the type beside the arguments and refuses it among them.
+    arguments = {name: value for name, value in queue.arguments.items() if name != "x-queue-type"}
+    kind = str(queue.arguments.get("x-queue-type", "classic"))
+    return {
+        "name": queue.name,
+        "type": kind,
+        "durable": True,
+        "autoDelete": False,
+        **({"arguments": arguments} if arguments else {}),
+    }
+
+
+def _binding(binding: Binding) -> dict[str, Any]:
+    return {
+        "source": binding.exchange,
+        "destination": binding.queue,
+        "destinationType": "queue",
+        **({"routingKey": binding.key} if binding.key else {}),
+    }
