@@ -11,6 +11,7 @@ from shared.consumer import Consumer
 from shared.errors import Invalid, Unavailable
 from shared.function import on_event, spec_of
 from shared.ports.bus import Bus, Handle, WakeUp
+from shared.ports.dead_letters import DeadLetter, DeadLetters
 from shared.wiring import Ports
 
 T = TypeVar("T")
@@ -315,5 +316,57 @@ def test_nothing_is_lost_when_connections_are_cut(open_bus: OpenBus) -> None:
                 await keeper.bus.wake([WakeUp(name, 1)])
                 await asyncio.wait([heard_again], timeout=0.1)
             assert heard_again.result().agent == name
+
+    play(open_bus, 2, scenario)
+
+
+def _has(number: int) -> Callable[[list[int]], bool]:
+    return lambda numbers: number in numbers
+
+
+async def _the_letter(letters: DeadLetters) -> DeadLetter:
+    [letter] = (await letters.list(reason=None, agent=None, limit=10, cursor=None)).dead_letters
+    return letter
+
+
+def test_a_replayed_dead_letter_reaches_its_consumer_alone_and_may_die_again(open_bus: OpenBus) -> None:
+    async def scenario(keeper: Replica, replica: Replica) -> None:
+        letters = await replica.ports.open(DeadLetters)
+        failing, other = Heard({1: [Unavailable("away") for _ in range(10)]}), Heard()
+        async with _Consuming() as consuming:
+            consuming.start(replica, failing, "failing")
+            consuming.start(replica, other, "other")
+            await keeper.happen(*(Rang(number=n) for n in range(3)))
+            for last in (2, 3, 4):
+                await failing.until(_has(last))
+                await other.until(_has(last))
+                if last < 4:
+                    letter = await _the_letter(letters)
+                    assert (letter.reason, letter.consumer, letter.attempts) == ("attempts", "failing", 5)
+                    assert await letters.replay_event(letter.id, actor=uuid4())
+                    await keeper.happen(Rang(number=last + 1))
+        assert failing.numbers == [0, 1, 1, 1, 1, 1, 2, 1, 1, 1, 1, 1, 3, 1, 4]
+        assert other.numbers == [0, 1, 2, 3, 4]
+        assert await keeper.dead_letters() == []
+
+    play(open_bus, 2, scenario)
+
+
+def test_a_replayed_dead_letter_comes_as_the_envelope_it_was(open_bus: OpenBus) -> None:
+    async def scenario(keeper: Replica, replica: Replica) -> None:
+        letters = await replica.ports.open(DeadLetters)
+        envelopes: asyncio.Queue[Envelope] = asyncio.Queue()
+
+        async def refuse(envelope: Envelope) -> None:
+            await letters.refuse("listener", envelope, reason="refused", error="not this bell")
+            await envelopes.put(envelope)
+
+        async with _Consuming() as consuming:
+            consuming.start(replica, refuse)
+            await keeper.happen(Rang(number=7))
+            first = await envelopes.get()
+            assert await letters.replay_event((await _the_letter(letters)).id, actor=uuid4())
+            await keeper.happen()
+            assert await envelopes.get() == first
 
     play(open_bus, 2, scenario)

@@ -36,8 +36,10 @@ class PostgresBus:
             self._signals.send("wake", json.dumps([wake_up.agent, wake_up.wanted]))
 
     async def relay(self) -> None:
-        """Consumers read the record themselves; they are only told to look."""
-        self._signals.send("events", "")
+        """Consumers read the record themselves; whoever numbered it has told them to look."""
+
+    async def make_up(self) -> None:
+        """Nothing is on its way that could be lost."""
 
     @asynccontextmanager
     async def waking(self, agents: Collection[str], heard: Callable[[WakeUp], None]) -> AsyncIterator[None]:
@@ -82,8 +84,11 @@ class PostgresBus:
     async def _consume_upto(self, consumer: str, type: str, handle: Handle, cursor: Any) -> int:
         """How often the event has failed that must come again; 0 when all are done with."""
         attempts: int = cursor["attempts"]
-        query = f"SELECT seq, {ENVELOPE} FROM events WHERE seq > $1 AND seq <= $2 AND type = $3 ORDER BY seq"
-        for row in await self._database.fetch(query, cursor["seq"], cursor["upto"], type):
+        query = (
+            f"SELECT seq, {ENVELOPE} FROM events WHERE seq > $1 AND seq <= $2"
+            " AND (type = $3 AND consumer IS NULL OR consumer = $4) ORDER BY seq"
+        )
+        for row in await self._database.fetch(query, cursor["seq"], cursor["upto"], type, consumer):
             try:
                 await handle(envelope_of(row))
             except Unavailable as exc:
