@@ -1,0 +1,1 @@
+"""/api/v1/schedules: tasks that come again by themselves."""
