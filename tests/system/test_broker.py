@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import aio_pika
 import asyncpg
@@ -129,7 +130,7 @@ async def _standing_by(record: "asyncpg.Connection[asyncpg.Record]") -> None:
 def test_a_queue_with_other_arguments_refuses_the_start_and_is_named(own_broker: RabbitMQ) -> None:
     async def declare_without_priorities(url: str) -> None:
         connection = await aio_pika.connect(url)
-        arguments = {"x-message-ttl": 3_600_000, "x-dead-letter-exchange": "task_queue.dead"}
+        arguments: dict[str, Any] = {"x-message-ttl": 3_600_000, "x-dead-letter-exchange": "task_queue.dead"}
         await (await connection.channel()).declare_queue("task_queue", durable=True, arguments=arguments)
         await connection.close()
 
@@ -137,5 +138,5 @@ def test_a_queue_with_other_arguments_refuses_the_start_and_is_named(own_broker:
         Path(folder).chmod(0o755)
         url = own_broker.url(own_broker.add_vhost())
         asyncio.run(declare_without_priorities(url))
-        with pytest.raises(RuntimeError, match="RabbitMQ has something otherwise.*'x-max-priority' for queue 'task_q"):
+        with pytest.raises(RuntimeError, match=r"RabbitMQ has something otherwise.*'x-max-priority' for queue 'task_q"):
             Platform(Path(folder) / "home", SUTAZAI_AMQP_URL=url).start()
