@@ -73,6 +73,8 @@ class NewTask:
     # The key and a digest of the request that it stands for.
     key: str | None = None
     digest: bytes | None = None
+    # Who is told of its end.
+    callback_url: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,5 +164,5 @@ class Queue(Protocol):
     async def attach(self, worker: UUID, new: NewTask) -> Claimed:
         """A task that runs where its caller waits. It is never run again: without its worker it is failed."""
 
-    async def record(self, new: NewTask, outcome: Outcome, seconds: float) -> UUID:
-        """One terminal row for an attached read, written in batches."""
+    async def record(self, new: NewTask, outcome: Outcome, seconds: float, *, task_id: UUID | None = None) -> UUID:
+        """One terminal row for an attached read, written in batches; its id where it has none yet."""

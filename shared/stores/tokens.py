@@ -1,26 +1,23 @@
 """Access tokens signed with Ed25519, and refresh tokens with their successors."""
 
-import base64
 import re
 import secrets
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid4
 
 import jwt
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from shared.config import Settings
-from shared.crypto import keyed_hash, refresh_key, signing_seeds
+from shared.crypto import keyed_hash, refresh_key
 from shared.errors import Unauthorized
 from shared.ports.tokens import AccessToken, Claims
+from shared.stores.signing_keys import RELOAD_S, SigningKey, SigningKeys, unpadded
 
 AUDIENCE = "sutazai"
 LIFETIME_S = 600
@@ -31,33 +28,22 @@ _LONGEST = 4096
 _REMEMBERED = 4096
 # Clocks of two machines differ a little; a token is not refused for being a moment too new.
 _SKEW_S = 2
-# How long a rotation of the signing keys may go unnoticed.
-_RELOAD_S = 1.0
+_RELOAD_S = RELOAD_S
 # Base64url without padding; an Ed25519 signature is 86 characters, of which the last has four bits to spare.
 _FORM = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{85}[AQgw]", re.ASCII)
 _REFRESH = re.compile(r"szr_[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class _Key:
-    kid: str
-    private: Ed25519PrivateKey
-    public: Ed25519PublicKey
-    x: str
 
 
 class SignedTokens:
     """Signs with the newest key file, verifies with every live one, and knows no other source of keys."""
 
     def __init__(self, *, settings: Settings) -> None:
-        self._folder = settings.keys_dir
+        self._signing = SigningKeys(settings.keys_dir, reload_s=_RELOAD_S)
         self._issuer = settings.issuer
         self._successors = refresh_key(settings.keys_dir)
         self._lock = threading.Lock()
         self._verified: OrderedDict[bytes, Claims] = OrderedDict()
-        self._keys: tuple[_Key, ...] = ()
-        self._seeds: tuple[bytes, ...] = ()
-        self._looked_at = float("-inf")
+        self._keys: tuple[SigningKey, ...] = ()
 
     def issue(self, *, user_id: UUID, session_id: UUID, roles: frozenset[str], scopes: frozenset[str]) -> AccessToken:
         key = self._live()[0]
@@ -80,7 +66,7 @@ class SignedTokens:
     def verify(self, token: str) -> Claims:
         """The signature is checked once and remembered; the expiry is checked every time."""
         keys = self._live()
-        if len(token) > _LONGEST or not _FORM.fullmatch(token):
+        if len(token) > _LONGEST:
             raise _refused("it is not in the form of an access token")
         name = sha256(token.encode()).digest()
         with self._lock:
@@ -88,6 +74,8 @@ class SignedTokens:
             if claims is not None:
                 self._verified.move_to_end(name)
         if claims is None:
+            if not _FORM.fullmatch(token):
+                raise _refused("it is not in the form of an access token")
             claims = self._checked(token, keys)
         if claims.expires_at <= time.time():
             expired_at = datetime.fromtimestamp(claims.expires_at, UTC).isoformat().replace("+00:00", "Z")
@@ -114,18 +102,16 @@ class SignedTokens:
             ]
         }
 
-    def _live(self) -> tuple[_Key, ...]:
+    def _live(self) -> tuple[SigningKey, ...]:
         """What was verified by a key that has since been withdrawn is forgotten with it."""
-        if time.monotonic() - self._looked_at >= _RELOAD_S:
-            seeds = signing_seeds(self._folder)
+        keys = self._signing.live()
+        if keys is not self._keys:
             with self._lock:
-                if seeds != self._seeds:
-                    self._seeds, self._keys = seeds, tuple(_key(seed) for seed in seeds)
-                    self._verified.clear()
-                self._looked_at = time.monotonic()
-        return self._keys
+                self._keys = keys
+                self._verified.clear()
+        return keys
 
-    def _checked(self, token: str, keys: tuple[_Key, ...]) -> Claims:
+    def _checked(self, token: str, keys: tuple[SigningKey, ...]) -> Claims:
         try:
             header = jwt.get_unverified_header(token)
             if set(header) != {"alg", "kid", "typ"} or header["alg"] != _ALGORITHM or header["typ"] != _TYPE:
@@ -163,21 +149,8 @@ def _claims(found: Mapping[str, Any]) -> Claims:
     )
 
 
-def _key(seed: bytes) -> _Key:
-    """The kid is the key's own thumbprint (RFC 7638): nothing has to remember which is which."""
-    private = Ed25519PrivateKey.from_private_bytes(seed)
-    public = private.public_key()
-    x = _base64(public.public_bytes(Encoding.Raw, PublicFormat.Raw))
-    kid = _base64(sha256(f'{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}'.encode()).digest())
-    return _Key(kid, private, public, x)
-
-
-def _base64(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
 def _refresh(raw: bytes) -> str:
-    return f"szr_{_base64(raw)}"
+    return f"szr_{unpadded(raw)}"
 
 
 def _refused(why: str) -> Unauthorized:

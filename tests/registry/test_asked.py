@@ -2,8 +2,8 @@ from uuid import UUID
 
 import pytest
 
-from functions.registry._asked import AskedTask
 from shared.errors import Forbidden, Invalid, NotFound
+from shared.execution import AskedTask
 from shared.function import Caller
 from shared.identity import scopes_of
 

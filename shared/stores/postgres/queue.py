@@ -30,7 +30,8 @@ class PostgresQueue:
         self._database = database
         self._codec = codec
         self._finishing: Batcher[_Finish, bool] = Batcher(self._finish, size=32, parallel=2)
-        self._recording: Batcher[_Record, UUID] = Batcher(self._record, size=32, parallel=2)
+        # One batch at a time: what a statement costs is shared by more rows, and none of their callers waits longer.
+        self._recording: Batcher[_Record, UUID] = Batcher(self._record, size=64)
 
     async def __aenter__(self) -> Self:
         return self
@@ -142,8 +143,8 @@ class PostgresQueue:
             raise Unavailable("this worker was declared dead")
         return _claimed(row, dict(new.parameters))
 
-    async def record(self, new: NewTask, outcome: Outcome, seconds: float) -> UUID:
-        return await self._recording.submit((uuid4(), new, outcome, seconds))
+    async def record(self, new: NewTask, outcome: Outcome, seconds: float, *, task_id: UUID | None = None) -> UUID:
+        return await self._recording.submit((task_id or uuid4(), new, outcome, seconds))
 
     async def _record(self, batch: Sequence[_Record]) -> list[UUID | Exception]:
         await self._database.execute(

@@ -1,6 +1,7 @@
 """The statements that move a task from state to state; each is one transaction with the event it causes."""
 
 from events.tasks import TaskCancelled, TaskExpired, TaskFailed, TaskRequeued, TaskStarted, TaskSubmitted, TaskSucceeded
+from shared.stores.postgres.letters_sql import NOTED, TASK_LETTERS
 
 # What every event of a task says; `e` is the changed row.
 _DATA = "jsonb_build_object('task_id', e.id, 'agent', e.agent_type, 'tool', e.task_id)"
@@ -26,20 +27,28 @@ _AUDIT = (
     " SELECT 'user:' || e.user_id, 'task.' || e.status, e.agent_type || '/' || e.task_id || '/' || e.id, 'done'"
     " FROM {rows} e WHERE e.status NOT IN ('queued', 'running')"
 )
+# Whoever asked to be told of the end.
+_CALL_BACK = (
+    "UPDATE callbacks c SET due_at = now() FROM e"
+    " WHERE e.calls_back AND e.status NOT IN ('queued', 'running')"
+    " AND c.user_id = e.user_id AND c.execution_id = e.id"
+)
 # now() is when a transaction began, which may be before the one whose row it had to wait for.
 _ENDED_AT = "greatest(now(), e.created_at, e.started_at)"
-_CHANGED = "e.user_id, e.id, e.agent_type, e.task_id, e.status, e.version, e.error"
+_CHANGED = """e.user_id, e.id, e.agent_type, e.task_id, e.status, e.version, e.error, e.attached, e.attempt,
+    e.max_attempts, e.losses, e.calls_back"""
 
 # Own tasks that already wait make a new one wait longer: fairness between users, and it needs no look at others.
 # Keys are written in one order: two batches that repeat them in different ones would block each other.
-# $1.. arrays: ids, users, agents, tools, inputs, priorities, timeouts, ttls, attempts, retry_of, keys, digests
+# $1.. arrays: ids, users, agents, tools, inputs, priorities, timeouts, ttls, attempts, retry_of, keys, digests,
+# URLs and peers of callbacks
 ACCEPT = f"""
 WITH given AS (
     SELECT *, row_number() OVER (PARTITION BY user_id ORDER BY n) AS nth FROM unnest(
         $1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bytea[], $6::smallint[], $7::int[], $8::float8[],
-        $9::smallint[], $10::uuid[], $11::text[], $12::bytea[]
+        $9::smallint[], $10::uuid[], $11::text[], $12::bytea[], $13::bytea[], $14::bytea[]
     ) WITH ORDINALITY AS t
-        (id, user_id, agent, tool, input, priority, timeout_ms, ttl_s, attempts, retry_of, key, digest, n)
+        (id, user_id, agent, tool, input, priority, timeout_ms, ttl_s, attempts, retry_of, key, digest, url, peer, n)
 ), depth AS (
     SELECT u.user_id, (
         SELECT count(*) FROM (
@@ -48,14 +57,19 @@ WITH given AS (
     ) AS queued FROM (SELECT DISTINCT user_id FROM given) u
 ), e AS (
     INSERT INTO agent_executions (id, user_id, agent_type, task_id, input_data, status, priority, rank, timeout_ms,
-        expires_at, max_attempts, retry_of, idempotency_key, request_hash)
+        expires_at, max_attempts, retry_of, idempotency_key, request_hash, calls_back)
     SELECT g.id, g.user_id, g.agent, g.tool, g.input, 'queued', g.priority,
         now() - g.priority * interval '5 minutes' + least(d.queued + g.nth - 1, 10000) * interval '20 milliseconds',
-        g.timeout_ms, now() + make_interval(secs => g.ttl_s), g.attempts, g.retry_of, g.key, g.digest
+        g.timeout_ms, now() + make_interval(secs => g.ttl_s), g.attempts, g.retry_of, g.key, g.digest,
+        g.url IS NOT NULL
     FROM given g JOIN depth d USING (user_id) ORDER BY g.user_id, g.key, g.n
     ON CONFLICT (user_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
-    RETURNING id, user_id, agent_type, task_id, version
-), noted AS ({_event(f"'{TaskSubmitted.type}'", "e", source="execute")})
+    RETURNING id, user_id, agent_type, task_id, version, calls_back
+), noted AS ({_event(f"'{TaskSubmitted.type}'", "e", source="execute")}
+), asked AS (
+    INSERT INTO callbacks (user_id, execution_id, url, peer)
+    SELECT g.user_id, g.id, g.url, g.peer FROM given g JOIN e USING (user_id, id) WHERE e.calls_back
+)
 SELECT id FROM e
 """
 
@@ -98,8 +112,10 @@ WITH given AS (
     FROM given g
     WHERE e.user_id = g.user_id AND e.id = g.id AND e.status = 'running' AND e.fence = g.fence
     RETURNING {_CHANGED}
-), noted AS ({_event(_TYPE_OF_STATUS, "e", source="finish", data=_WITH_REASON)}
-), audited AS ({_AUDIT.format(rows="e")})
+), noted AS ({_event(_TYPE_OF_STATUS, "e", source="finish", data=_WITH_REASON)} RETURNING {NOTED}
+), audited AS ({_AUDIT.format(rows="e")}
+), called AS ({_CALL_BACK}
+), {TASK_LETTERS}
 SELECT id, pg_notify('sutazai_ended', e.id::text) FROM e
 """
 
@@ -137,7 +153,8 @@ WITH e AS (
     WHERE user_id = $1 AND ($2::uuid IS NULL OR id = $2) AND status IN ('queued', 'running')
     RETURNING {_CHANGED}
 ), noted AS ({_event(_TYPE_OF_STATUS, "e", source="cancel")}
-), audited AS ({_AUDIT.format(rows="e")})
+), audited AS ({_AUDIT.format(rows="e")}
+), called AS ({_CALL_BACK})
 SELECT id FROM e
 """
 
@@ -163,8 +180,10 @@ WITH gone AS ({gone}), lost AS (
             CASE WHEN e.attached THEN 'caller lost' ELSE 'its workers died 5 times' END, 'retryable', true) END
     FROM lost WHERE e.user_id = lost.user_id AND e.id = lost.id
     RETURNING {_CHANGED}
-), noted AS ({_event(_TYPE_OF_STATUS, "e", source="reap", data=_WITH_REASON)}
-), audited AS ({_AUDIT.format(rows="e")})
+), noted AS ({_event(_TYPE_OF_STATUS, "e", source="reap", data=_WITH_REASON)} RETURNING {NOTED}
+), audited AS ({_AUDIT.format(rows="e")}
+), called AS ({_CALL_BACK}
+), {TASK_LETTERS}
 SELECT DISTINCT agent_type FROM e
 """
 
@@ -197,7 +216,8 @@ WITH e AS (
     ) AND e.status = 'queued'
     RETURNING {_CHANGED}
 ), noted AS ({_event(_TYPE_OF_STATUS, "e", source="expire")}
-), audited AS ({_AUDIT.format(rows="e")})
+), audited AS ({_AUDIT.format(rows="e")}
+), called AS ({_CALL_BACK})
 SELECT id FROM e
 """
 

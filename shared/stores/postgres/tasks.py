@@ -17,6 +17,7 @@ from shared.paging import cursor_of, cursor_values
 from shared.ports.signals import Signals
 from shared.ports.tasks import TERMINAL, NewTask, Status, Task, TaskError, TaskEvent, TaskList
 from shared.stores.postgres import queue_sql as sql
+from shared.stores.postgres.callbacks import peer_of, sealed_url
 from shared.stores.postgres.database import Connection, Database
 from shared.stores.postgres.queue import open_column, seal_column
 
@@ -58,8 +59,10 @@ class PostgresTasks:
                 left, found = [left[at] for at in mixed.places], [_mismatch() for _ in mixed.places]
             for n, result in zip(left, found, strict=True):
                 results[n] = result
-        for agent, count in Counter(new.agent for request in requests for new in request).items():
-            self._signals.send("accepted", f"{agent} {count}")
+        asked = [new for request in requests for new in request]
+        for agent, count in Counter(new.agent for new in asked).items():
+            urgency = max(new.priority for new in asked if new.agent == agent)
+            self._signals.send("accepted", f"{agent} {count} {urgency}")
         return [result for result in results if result is not None]
 
     async def _insert(self, requests: Sequence[Sequence[NewTask]]) -> list[list[UUID] | Exception]:
@@ -97,6 +100,8 @@ class PostgresTasks:
             [new.retry_of for _, new in rows],
             [new.key for _, new in rows],
             [new.digest for _, new in rows],
+            [new.callback_url and sealed_url(self._codec, task_id, new.callback_url) for task_id, new in rows],
+            [new.callback_url and peer_of(new.callback_url, self._settings.keys_dir) for _, new in rows],
         )
         return {row["id"] for row in inserted}
 
@@ -110,7 +115,7 @@ class PostgresTasks:
                 (agent, self._settings.max_queued_per_agent),
             ):
                 if queued + len(request) > limit:
-                    return RateLimited("too many tasks are waiting", limit=limit, remaining=0, retry_after=5)
+                    return RateLimited("too many tasks are waiting", limit=limit, retry_after=5)
         return None
 
     async def get(self, user_id: UUID, task_id: UUID) -> Task | None:
@@ -118,7 +123,8 @@ class PostgresTasks:
         if row is None:
             return None
         events = await self._database.fetch(
-            "SELECT type, sequence, at FROM events WHERE subject = $1 AND user_id = $2 ORDER BY sequence, position",
+            "SELECT type, sequence, at FROM events WHERE subject = $1 AND user_id = $2 AND consumer IS NULL"
+            " ORDER BY sequence, position",
             str(task_id),
             user_id,
         )

@@ -48,13 +48,21 @@ _END_ALL = "UPDATE sessions SET revoked_at = now() WHERE user_id = $1 AND revoke
 _HAS_ADMIN = "SELECT EXISTS (SELECT 1 FROM users WHERE 'admin' = ANY (roles))"
 _REHASH = "UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2"
 
+# What nobody can parse may still name its user; `escape` leaves ASCII as it is.
+_DELETE_UNREADABLE = """
+DELETE FROM dead_letters WHERE reason = 'unreadable' AND position($1::uuid::text IN lower(
+    CASE event->>'encoding' WHEN 'base64' THEN encode(decode(event->>'body', 'base64'), 'escape')
+    ELSE event->>'body' END)) > 0"""
+
 # Sessions and refresh tokens go with the user's row.
 _OWNED = (
     "DELETE FROM agent_executions WHERE user_id = $1",
+    "DELETE FROM callbacks WHERE user_id = $1",
     "DELETE FROM task_progress WHERE user_id = $1",
     "DELETE FROM ledger WHERE user_id = $1",
     "DELETE FROM idempotency_keys WHERE user_id = $1",
     "DELETE FROM dead_letters WHERE $1 IN ((event->>'userid')::uuid, (event->>'user_id')::uuid)",
+    _DELETE_UNREADABLE,
     "DELETE FROM events WHERE user_id = $1",
     "DELETE FROM users WHERE id = $1",
 )

@@ -1,0 +1,1 @@
+"""Calls to addresses that users gave: what they asked to be told of."""
