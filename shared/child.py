@@ -91,7 +91,9 @@ def _guard(settings: Settings) -> None:
     settings.files_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Code that is imported late, and what the system's libraries look up.
     code = [Path(place) for place in {*sys.path, sys.prefix, sys.base_prefix} if place]
-    confine(read_write=[settings.files_dir], read_only=[*code, *map(Path, ("/usr", "/lib", "/lib64", "/etc", "/dev"))])
+    # Where names are resolved is often written elsewhere, and only linked to.
+    system = [*map(Path, ("/usr", "/lib", "/lib64", "/etc", "/dev")), Path("/etc/resolv.conf").resolve().parent]
+    confine(read_write=[settings.files_dir], read_only=[*code, *system])
 
 
 def _die_with_parent() -> None:

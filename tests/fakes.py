@@ -58,7 +58,14 @@ class FakeEgress:
     requests: list[Request] = field(default_factory=list)
 
     async def request(
-        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes = b"", timeout_s: float
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes = b"",
+        timeout_s: float,
+        redirects: int = 0,
     ) -> Response:
         if url not in self.answers:
             raise ToolError(f"{url!r} is not among the addresses that may be reached from here")
