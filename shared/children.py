@@ -115,12 +115,13 @@ class _Nursery:
 
 
 class Children:
-    """At most `size` children at once, forked when they are wanted and kept for the next job."""
+    """At most `size` children at once for each agent, forked when they are wanted and kept for the next job."""
 
     def __init__(self, specs: Sequence[Spec], *, size: int) -> None:
         self._nursery = _Nursery([spec.module for spec in specs])
         self._wanted = any(map(runs_in_child, specs))
-        self._slots = asyncio.Semaphore(size)
+        # Of each agent: one whose actions block holds up no other's.
+        self._slots = {spec.agent: asyncio.Semaphore(size) for spec in specs}
         # Mostly actions that wait rather than block, and there are many after a worker has died.
         self._slots_alone = asyncio.Semaphore(size * 4)
         self._size = size
@@ -148,7 +149,7 @@ class Children:
             "attempts_left": task.attempt < task.max_attempts,
         }
         try:
-            slots = self._slots_alone if alone else self._slots
+            slots = self._slots_alone if alone else self._slots[spec.agent]
             async with slots, self._child(alone=alone) as child, asyncio.timeout(timeout_s + 0.25):
                 outcome = await child.ask(job, run)
         except TimeoutError:

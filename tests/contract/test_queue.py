@@ -892,7 +892,7 @@ def test_two_keepers_number_no_event_twice(settings: Settings) -> None:
         late = await connect(here.database.url)
         try:
             async with late.transaction():
-                await late.execute(_NUMBER)
+                await late.fetch(_NUMBER, "0")
                 numbers = await late.fetch("SELECT position, seq FROM events")
                 await here.accept()
                 active = asyncio.create_task(here.upkeep.number())

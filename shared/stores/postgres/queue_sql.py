@@ -40,6 +40,7 @@ _CHANGED = """e.user_id, e.id, e.agent_type, e.task_id, e.status, e.version, e.e
 
 # Own tasks that already wait make a new one wait longer: fairness between users, and it needs no look at others.
 # Keys are written in one order: two batches that repeat them in different ones would block each other.
+# `depth` is told to be computed first: a plan may otherwise count a user's queue once for each row of a batch.
 # $1.. arrays: ids, users, agents, tools, inputs, priorities, timeouts, ttls, attempts, retry_of, keys, digests,
 # URLs and peers of callbacks
 ACCEPT = f"""
@@ -49,7 +50,7 @@ WITH given AS (
         $9::smallint[], $10::uuid[], $11::text[], $12::bytea[], $13::bytea[], $14::bytea[]
     ) WITH ORDINALITY AS t
         (id, user_id, agent, tool, input, priority, timeout_ms, ttl_s, attempts, retry_of, key, digest, url, peer, n)
-), depth AS (
+), depth AS MATERIALIZED (
     SELECT u.user_id, (
         SELECT count(*) FROM (
             SELECT 1 FROM agent_executions q WHERE q.user_id = u.user_id AND q.status = 'queued' LIMIT 10000

@@ -18,15 +18,21 @@ _MOST_WANTED = 32
 # Owners with fewer waiting tasks than this are far from every usual bound.
 _DEEP = 1000
 
-_NUMBER = """
+_NUMBERED_AT_ONCE = 2000
+# $1: no event of an earlier transaction is without a number. Without it, each look would pass all index entries of
+# events that were numbered since the last vacuum.
+_NUMBER = f"""
 WITH settled AS (
-    SELECT position FROM events WHERE seq IS NULL AND xid < pg_snapshot_xmin(pg_current_snapshot())
-    ORDER BY xid, position LIMIT 2000
+    SELECT position FROM events
+    WHERE seq IS NULL AND xid >= $1::text::xid8 AND xid < pg_snapshot_xmin(pg_current_snapshot())
+    ORDER BY xid, position LIMIT {_NUMBERED_AT_ONCE}
 ), numbered AS (
     SELECT position, nextval('event_seq') AS seq FROM (SELECT e.position FROM events e JOIN settled USING (position)
     ORDER BY e.xid, e.position) ordered
+), written AS (
+    UPDATE events e SET seq = n.seq FROM numbered n WHERE e.position = n.position AND e.seq IS NULL RETURNING 1
 )
-UPDATE events e SET seq = n.seq FROM numbered n WHERE e.position = n.position AND e.seq IS NULL
+SELECT (SELECT count(*) FROM written) AS numbered, pg_snapshot_xmin(pg_current_snapshot())::text AS settled
 """
 
 _DEPTHS = """
@@ -73,6 +79,7 @@ class PostgresUpkeep:
         self._signals = signals
         self._audit = audit
         self._deep = min(_DEEP, settings.max_queued_per_user)
+        self._settled = "0"
 
     @asynccontextmanager
     async def active(self) -> AsyncIterator[None]:
@@ -114,7 +121,11 @@ class PostgresUpkeep:
         return len(rows)
 
     async def number(self) -> int:
-        numbered = int((await self._database.execute(_NUMBER)).rpartition(" ")[2])
+        row = await self._database.fetchrow(_NUMBER, self._settled)
+        assert row is not None
+        numbered: int = row["numbered"]
+        if numbered < _NUMBERED_AT_ONCE:
+            self._settled = row["settled"]
         if numbered:
             self._signals.send("events", "")
         return numbered

@@ -1,0 +1,165 @@
+"""Our MCP server beside the official SDK's and FastMCP: `make bench B=mcp`.
+
+All in one run, in turns, with the same bytes of tools/call on the wire. CPU is user and system time of all processes of
+a server, PostgreSQL's not among them. Ours checks the token, validates the arguments and records every call.
+"""
+
+import asyncio
+import json
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from statistics import median
+
+import asyncpg
+import uvloop
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from shared.config import Settings
+from shared.crypto import signing_seeds
+from shared.local.postgres import running_postgres
+from shared.local.valkey import running_valkey
+from shared.stores.postgres.migrate import migrate
+from tests.bench._hosts import Host, Running, python
+from tests.people import place
+from tests.report import at_least, at_most, report
+
+COLD_ROUNDS = 9
+ROUNDS = 7
+CALLS = 3200
+CONNECTIONS = 64
+
+OURS, BARE, DUTIFUL, FASTMCP = "ours", "mcp SDK, bare", "mcp SDK, same duties", "fastmcp, bare"
+_UVICORN = ("-m", "uvicorn", "--port", "{port}", "--loop", "uvloop", "--http", "httptools", "--no-access-log")
+_TABLE = (
+    "CREATE TABLE sutazai.mcp_calls (id uuid PRIMARY KEY, user_id uuid, agent text, tool text, input bytea,"
+    " output bytea, status text, seconds float8)"
+)
+
+
+def _call(bearer: str) -> bytes:
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": {"name": "bench", "version": "1"},
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }
+    params = {"name": "echo", "arguments": {"message": "hello"}, "_meta": meta}
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params})
+    headers = (
+        "Host: 127.0.0.1:80",
+        "Content-Type: application/json",
+        "Accept: application/json, text/event-stream",
+        "MCP-Protocol-Version: 2026-07-28",
+        "Mcp-Method: tools/call",
+        "Mcp-Name: echo",
+        bearer,
+        f"Content-Length: {len(body)}",
+    )
+    return "\r\n".join(("POST /mcp/everything HTTP/1.1", *headers, "", body)).encode()
+
+
+def _hosts(environ: Mapping[str, str], bearer: str) -> list[Host]:
+    """Another gateway that is to be measured beside them is one more line here."""
+    asked = _call(bearer)
+    serve = ("-m", "functions", "serve", "--agent", "everything", "--host", "127.0.0.1", "--port", "{port}")
+    sdk = python(*_UVICORN, "tests.bench._mcp_sdk:app")
+    return [
+        Host(OURS, python(*serve), asked, environ=environ),
+        Host(BARE, sdk, asked, environ=environ),
+        Host(DUTIFUL, sdk, asked, environ={**environ, "MCP_DUTIES": "1"}),
+        Host(FASTMCP, python(*_UVICORN, "tests.bench._mcp_fastmcp:app"), asked, environ=environ),
+    ]
+
+
+async def _calls(hosts: Sequence[Host]) -> dict[str, float]:
+    """Medians of CPU seconds per call, by host."""
+    seen: dict[str, list[float]] = {host.name: [] for host in hosts}
+    async with AsyncExitStack() as stack:
+        servers = [stack.enter_context(Running(host)) for host in hosts]
+        for server in servers:
+            server.first_answer()
+            await server.requests_cpu_s(CALLS // 4, connections=CONNECTIONS)
+        for _ in range(ROUNDS):
+            for server in servers:
+                seen[server.host.name].append(await server.requests_cpu_s(CALLS, connections=CONNECTIONS))
+    print(f"\ntools/call on {CONNECTIONS} keep-alive connections, median of {ROUNDS} times {CALLS}:")
+    print(f"  {'':<24} {'us of CPU a call':>18} {'calls a CPU second':>20}")
+    cpu_s = {name: median(values) for name, values in seen.items()}
+    for name, value in cpu_s.items():
+        print(f"  {name:<24} {value * 1e6:>18.1f} {1 / value:>20.0f}")
+    return cpu_s
+
+
+def _starts(hosts: Sequence[Host]) -> dict[str, tuple[float, float]]:
+    """Medians of CPU and wall seconds from exec to the first answered call; the first round only compiles."""
+    seen: dict[str, list[tuple[float, float]]] = {host.name: [] for host in hosts}
+    for _ in range(1 + COLD_ROUNDS):
+        for host in hosts:
+            with Running(host) as running:
+                seen[host.name].append(running.first_answer())
+    print(f"\nfrom exec to the first call's answer, median of {COLD_ROUNDS}: ms of CPU (of wall time)")
+    found = {name: (median(c for c, _ in v[1:]), median(w for _, w in v[1:])) for name, v in seen.items()}
+    for name, (cpu_s, wall_s) in found.items():
+        print(f"  {name:<24} {cpu_s * 1e3:>8.0f} ({wall_s * 1e3:.0f})")
+    return found
+
+
+@asynccontextmanager
+async def _stores() -> AsyncIterator[tuple[dict[str, str], str]]:
+    """Real servers with somebody logged in: the environment and a header."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        # The servers run as another user where we are root.
+        home.chmod(0o711)
+        async with (
+            running_postgres(home / "postgres", fsync=False, say=lambda _: None) as postgres_url,
+            running_valkey(home / "valkey", fsync=False, say=lambda _: None) as redis_url,
+        ):
+            await migrate(postgres_url)
+            connection = await asyncpg.connect(postgres_url)
+            await connection.execute(_TABLE)
+            await connection.close()
+            environ = {"SUTAZAI_HOME": folder, "SUTAZAI_POSTGRES_URL": postgres_url, "SUTAZAI_REDIS_URL": redis_url}
+            settings = Settings.read(environ)
+            async with place(settings) as here:
+                await here.register("ada")
+                access = (await here.login("ada")).access_token
+            public = Ed25519PrivateKey.from_private_bytes(signing_seeds(settings.keys_dir)[0]).public_key()
+            pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+            environ["MCP_PUBLIC_KEY"] = pem.decode()
+            yield environ, f"Authorization: Bearer {access}"
+
+
+async def _recorded(postgres_url: str) -> tuple[int, int]:
+    connection = await asyncpg.connect(postgres_url)
+    try:
+        ours = await connection.fetchval("SELECT count(*) FROM sutazai.agent_executions WHERE status = 'succeeded'")
+        return ours, await connection.fetchval("SELECT count(*) FROM sutazai.mcp_calls")
+    finally:
+        await connection.close()
+
+
+async def main() -> int:
+    async with _stores() as (environ, bearer):
+        hosts = _hosts(environ, bearer)
+        cpu_s = await _calls(hosts)
+        ours, theirs = await _recorded(environ["SUTAZAI_POSTGRES_URL"])
+        print(f"  recorded: {ours} calls by ours, {theirs} by the SDK with the same duties")
+        starts = await asyncio.to_thread(_starts, hosts)
+    asked = 1 + CALLS // 4 + ROUNDS * CALLS
+    targets = {
+        "calls a CPU second, over the bare SDK": at_least(cpu_s[BARE] / cpu_s[OURS], 3),
+        "calls a CPU second, over the SDK with duties": at_least(cpu_s[DUTIFUL] / cpu_s[OURS], 5),
+        "us of CPU a recorded call": at_most(cpu_s[OURS] * 1e6, 120),
+        "start to first recorded call, over the SDK": at_most(starts[OURS][1] / starts[DUTIFUL][1], 0.5),
+        "calls not recorded": at_most(asked - ours, 0),
+    }
+    return report("mcp", targets)
+
+
+if __name__ == "__main__":
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        sys.exit(runner.run(main()))
