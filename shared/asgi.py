@@ -1,18 +1,25 @@
 """Requests in and answers out, at the level of ASGI; nothing here knows a function."""
 
+import asyncio
 import logging
 import os
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
-from typing import Any
+from math import ceil
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from shared.deadline import Deadline
 from shared.errors import Invalid, MethodNotAllowed, RateLimited, SutazaiError, TooLarge, Unauthorized, Unavailable
 from shared.strict_json import dump
+
+if TYPE_CHECKING:
+    from shared.addresses import Networks
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -23,15 +30,21 @@ logger = logging.getLogger("sutazai.serve")
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,100}")
 HEADER_BYTES = 16 * 1024
+_SINGLE = (b"authorization", b"x-api-key", b"content-type", b"content-length", b"idempotency-key", b"host")
+_LAST_PIECE_S = 1.0
+_QUOTA = (b"ratelimit-limit", b"ratelimit-remaining", b"ratelimit-reset")
 _JSON = (b"content-type", b"application/json")
 _ALWAYS: Headers = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
+    """`pieces` follow the body, each sent as it comes."""
+
     status: int
     body: bytes = b""
     headers: Headers = ()
+    pieces: AsyncGenerator[bytes, None] | None = None
 
 
 class Disconnected(Exception):
@@ -41,7 +54,7 @@ class Disconnected(Exception):
 class Request:
     """One HTTP request; headers are looked up, not copied."""
 
-    __slots__ = ("_receive", "headers", "method", "path", "query", "request_id", "scope")
+    __slots__ = ("_receive", "headers", "method", "path", "query", "quota", "request_id", "scope", "trusted")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope = scope
@@ -51,6 +64,10 @@ class Request:
         # A percent-encoded slash is part of a segment, so the raw path decides.
         self.path: str = scope.get("raw_path", scope["path"].encode()).partition(b"?")[0].decode("latin-1")
         self.query: bytes = scope["query_string"]
+        # What is left of its caller's rate, for its answer.
+        self.quota: Headers = ()
+        # Gateways whose word counts on where it comes from.
+        self.trusted: Networks = ()
         sent = self.headers.get(b"x-request-id", b"")
         self.request_id = sent.decode() if sent and _REQUEST_ID.fullmatch(sent) else os.urandom(16).hex()
 
@@ -61,7 +78,14 @@ class Request:
     @property
     def address(self) -> str:
         client = self.scope.get("client")
-        return client[0] if client else ""
+        peer: str = client[0] if client else ""
+        if not self.trusted:
+            return peer
+        from shared.addresses import forwarded_address
+
+        # Several headers of that name are one list (RFC 9110, 5.3).
+        said = [value for name, value in self.scope["headers"] if name == b"x-forwarded-for"]
+        return forwarded_address(peer, b",".join(said).decode("latin-1"), self.trusted)
 
     def check_headers(self) -> None:
         """Raises Invalid: too many bytes of headers, or one that must be single is doubled."""
@@ -70,7 +94,7 @@ class Request:
             raise Invalid("the headers are larger than 16 KiB")
         if len(self.headers) != len(headers):
             names = [name for name, _ in headers]
-            for name in (b"authorization", b"content-type", b"content-length", b"idempotency-key", b"host"):
+            for name in _SINGLE:
                 if names.count(name) > 1:
                     raise Invalid(f"the header {name.decode()} was sent twice")
 
@@ -90,6 +114,11 @@ class Request:
                 return bytes(chunks)
             message = await self._receive()
         raise Disconnected
+
+    async def gone(self) -> None:
+        """Returns once the client has gone away; the body has been read before."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
 
     @staticmethod
     def _within(body: Any, limit_bytes: int) -> Any:
@@ -148,18 +177,62 @@ def failure(request_id: str, error: SutazaiError) -> Answer:
             "request_id": request_id,
         }
     )
-    return Answer(error.status, body, (_JSON, *_headers_of(error)))
+    return Answer(error.status, body, (_JSON, *error_headers(error)))
 
 
-def _headers_of(error: SutazaiError) -> Headers:
+def quota_headers(limit: int, remaining: int, reset_after_s: float) -> Headers:
+    """`RateLimit-Reset` counts seconds from now, `X-RateLimit-Reset` from 1970, as their readers have it."""
+    after = ceil(reset_after_s)
+    figures = (b"%d" % limit, b"%d" % remaining)
+    return tuple(
+        (prefix + name, value)
+        for prefix, reset in ((b"", after), (b"x-", ceil(time.time()) + after))
+        for name, value in zip(_QUOTA, (*figures, b"%d" % reset), strict=True)
+    )
+
+
+def error_headers(error: SutazaiError) -> Headers:
+    """Beside the status, what HTTP has a header for."""
     if isinstance(error, Unauthorized):
         return ((b"www-authenticate", b"Bearer"),)
     if isinstance(error, MethodNotAllowed):
         allowed = error.details.get("allow")
         return ((b"allow", ", ".join(map(str, allowed)).encode()),) if isinstance(allowed, list) else ()
-    if isinstance(error, RateLimited | Unavailable):
+    if isinstance(error, RateLimited):
+        quota = quota_headers(error.limit, error.remaining, error.reset_after)
+        return (*quota, (b"retry-after", str(error.retry_after).encode()))
+    if isinstance(error, Unavailable):
         return ((b"retry-after", str(error.details.get("retry_after", 1)).encode()),)
     return ()
+
+
+async def send_pieces(send: Send, request: Request, answer: Answer, *, stopping: asyncio.Event) -> None:
+    """Until the last piece, or until the client or this process goes. A client that takes none holds the next back."""
+    assert answer.pieces is not None
+    headers = [*answer.headers, (b"x-request-id", request.request_id.encode()), *_ALWAYS, (b"x-accel-buffering", b"no")]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    pump, gone, stop = (
+        asyncio.ensure_future(work) for work in (_send_each(send, answer.pieces), request.gone(), stopping.wait())
+    )
+    try:
+        await asyncio.wait((pump, gone, stop), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for work in (pump, gone, stop):
+            work.cancel()
+        await asyncio.gather(pump, gone, stop, return_exceptions=True)
+        await answer.pieces.aclose()
+    if gone.cancelled():
+        with suppress(OSError), Deadline(_LAST_PIECE_S):
+            await send({"type": "http.response.body"})
+
+
+async def _send_each(send: Send, pieces: AsyncGenerator[bytes, None]) -> None:
+    try:
+        async for piece in pieces:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+    except Exception:
+        # The status is out already: all that is left is to end, and the client asks again.
+        logger.exception("a stream failed")
 
 
 async def send_answer(send: Send, answer: Answer, request_id: str, *, with_body: bool = True) -> None:

@@ -4,9 +4,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from shared.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Network, IPv6Network
 
 
 def _secret(environ: Mapping[str, str], name: str) -> str | None:
@@ -35,9 +38,25 @@ def _one_of(environ: Mapping[str, str], name: str, *choices: str) -> str:
     return chosen
 
 
+def _networks(environ: Mapping[str, str], name: str) -> "tuple[IPv4Network | IPv6Network, ...]":
+    listed = environ.get(name, "").replace(",", " ").split()
+    if not listed:
+        return ()
+    from ipaddress import ip_network
+
+    try:
+        return tuple(map(ip_network, listed))
+    except ValueError as exc:
+        raise ConfigurationError(f"{name} is a list of networks such as 10.0.0.0/8: {exc}") from None
+
+
 def _peers(text: str) -> frozenset[tuple[str, int]]:
     pairs = (item.strip().rpartition(":") for item in text.split(",") if item.strip())
     return frozenset((host.strip("[]"), int(port)) for host, _, port in pairs)
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(item.strip().lower() for item in text.split(",") if item.strip())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,14 +77,31 @@ class Settings:
     files_dir: Path
     files_quota_bytes: int = 1 << 30
     issuer: str = "https://sutazai.local"
+    # Of new users, and of callers who have not said who they are.
     default_tier: str = "enterprise"
+    # Gateways whose X-Forwarded-For is believed.
+    trusted_proxies: "tuple[IPv4Network | IPv6Network, ...]" = ()
+    # How many processes answer callers at most, those of all functions together: without Redis, each lets pass its
+    # part of a caller's rate.
+    replicas: int = 1
     egress_allow: frozenset[tuple[str, int]] = frozenset()
+    # Names that this platform goes by beside those of loopback, `*.` standing for any labels; and origins of pages
+    # elsewhere that may call it.
+    hosts: frozenset[str] = frozenset()
+    origins: frozenset[str] = frozenset()
+    # Of the UI's pages: only they may keep a browser signed in.
+    ui_origins: frozenset[str] = frozenset()
     max_queued_per_user: int = 100_000
     max_queued_per_agent: int = 500_000
     database_connections: int = 10
     worker_slot: str | None = None
     worker_tasks: int = 32
     children: int = 2
+
+    @property
+    def limits_strangers(self) -> bool:
+        """Whether the default tier has a rate: all but the highest have."""
+        return self.default_tier != "enterprise"
 
     @classmethod
     def read(cls, environ: Mapping[str, str] = os.environ) -> Self:
@@ -87,8 +123,13 @@ class Settings:
             files_dir=Path(environ.get("SUTAZAI_FILES_DIR") or home / "files"),
             files_quota_bytes=_number(environ, "SUTAZAI_FILES_QUOTA_BYTES", 1 << 30),
             issuer=environ.get("SUTAZAI_ISSUER") or "https://sutazai.local",
-            default_tier=environ.get("SUTAZAI_DEFAULT_TIER") or "enterprise",
+            default_tier=_one_of(environ, "SUTAZAI_DEFAULT_TIER", "enterprise", "free", "basic", "pro"),
+            trusted_proxies=_networks(environ, "SUTAZAI_TRUSTED_PROXIES"),
+            replicas=_number(environ, "SUTAZAI_REPLICAS", 1, least=1),
             egress_allow=allowed,
+            hosts=_names(environ.get("SUTAZAI_HOSTS", "")),
+            origins=_names(environ.get("SUTAZAI_ORIGINS", "")),
+            ui_origins=_names(environ.get("SUTAZAI_UI_ORIGINS", "")),
             max_queued_per_user=_number(environ, "SUTAZAI_MAX_QUEUED_PER_USER", 100_000, least=1),
             max_queued_per_agent=_number(environ, "SUTAZAI_MAX_QUEUED_PER_AGENT", 500_000, least=1),
             database_connections=_number(environ, "SUTAZAI_DATABASE_CONNECTIONS", 10, least=1),

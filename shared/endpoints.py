@@ -3,12 +3,14 @@
 import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, get_args, get_origin
 
 from shared.asgi import Answer, Request, success
 from shared.errors import Invalid
-from shared.function import Call, Caller, Page, Reply, Spec
+from shared.function import Call, Caller, Http, Page, Reply, Spec
 from shared.ports.idempotency import Idempotency
+from shared.streams import Stream
 from shared.strict_json import dump, parse
 from shared.wiring import Ports
 
@@ -16,7 +18,9 @@ if TYPE_CHECKING:
     # A function without a model starts without pydantic, and an open one without what checks tokens.
     from pydantic import BaseModel
 
+    from shared.addresses import Networks
     from shared.gate import Gate
+    from shared.meter import Meter
 
 _WRITES = ("POST", "PUT", "PATCH", "DELETE")
 _JSON = ((b"content-type", b"application/json"),)
@@ -43,7 +47,7 @@ def result_type(spec: Spec) -> Any:
 
 
 def _writer(result: Any) -> Callable[[Any], bytes]:
-    if result in (Page, None, type(None)) or _is_plain(result):
+    if result in (Page, Stream, None, type(None)) or _is_plain(result):
         return dump
     from shared.payload import writer
 
@@ -57,12 +61,12 @@ def _is_plain(result: Any) -> bool:
     return result in (str, int, float, bool)
 
 
-def _gate(scope: str | None) -> "Gate | None":
-    if scope is None:
+def _gate(http: Http) -> "Gate | None":
+    if http.scope is None:
         return None
     from shared.gate import Gate
 
-    return Gate(scope)
+    return Gate(http.scope, limited=http.limited)
 
 
 class HttpEndpoint:
@@ -74,7 +78,9 @@ class HttpEndpoint:
         self._http = spec.http
         self._write = _writer(result_type(spec))
         self._payload = spec.payload
-        self._gate = _gate(spec.http.scope)
+        self._gate = _gate(spec.http)
+        self._meter: Meter | None = None
+        self._trusted: Networks = ()
         self._wants_call = [name for name, port in spec.ports.items() if port is Call]
         self._wants_caller = [name for name, port in spec.ports.items() if port is Caller]
         self._kept: Idempotency | None = None
@@ -83,14 +89,28 @@ class HttpEndpoint:
     @asynccontextmanager
     async def opened(self, ports: Ports) -> AsyncIterator[None]:
         self._ports = await ports.of(self.spec)
+        self._trusted = ports.settings.trusted_proxies
         if self._gate is not None:
             await self._gate.open(ports)
             if self._http.keyed and self._http.method in _WRITES:
                 self._kept = await ports.open(Idempotency)
+        elif self._http.limited and ports.settings.limits_strangers:
+            # What counts strangers is imported only where they are counted.
+            from shared.meter import Meter
+
+            self._meter = Meter()
+            await self._meter.open(ports)
         yield
 
     async def answer(self, request: Request, path: Mapping[str, str]) -> Answer:
+        request.trusted = self._trusted
         caller = None if self._gate is None else await self._gate.caller(request)
+        if self._meter is not None:
+            await self._meter.count(request, None)
+        answer = await self._answer(request, path, caller)
+        return replace(answer, headers=(*answer.headers, *request.quota)) if request.quota else answer
+
+    async def _answer(self, request: Request, path: Mapping[str, str], caller: Caller | None) -> Answer:
         key = _idempotency_key(request)
         payload, body = await self._read(request, path)
         if self._kept is None or caller is None or key is None:
@@ -128,6 +148,9 @@ class HttpEndpoint:
         result = await (handler(**given) if self._payload is None else handler(payload, **given))
         if isinstance(result, Page):
             return Answer(self._http.status, result.body, ((b"content-type", result.content_type.encode()),))
+        if isinstance(result, Stream):
+            headers = () if result.status == 204 else ((b"content-type", result.content_type.encode()),)
+            return Answer(result.status, headers=headers, pieces=result.pieces)
         if not isinstance(result, Reply):
             return self._answered(result, self._http.status, request.request_id)
         status = result.status or self._http.status
@@ -156,6 +179,8 @@ def _call(request: Request, idempotency_key: str | None) -> Call:
         user_agent=(request.header(b"user-agent") or "")[:200],
         idempotency_key=idempotency_key,
         wait_s=_preferred_wait(request.header(b"prefer")),
+        last_event_id=request.header(b"last-event-id"),
+        origin=request.header(b"origin"),
     )
 
 

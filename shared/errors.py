@@ -1,5 +1,7 @@
 """One tree of errors; each class says its code, its status and whether a task that met it is tried again."""
 
+import math
+import time
 from typing import ClassVar
 
 Details = dict[str, object]
@@ -51,9 +53,25 @@ class IdempotencyMismatch(SutazaiError):
 
 
 class RateLimited(SutazaiError):
-    """`details` carry limit, remaining, reset_at and retry_after (seconds)."""
+    """Times in seconds; `reset_after` is when all of `limit` may be used again, `retry_after` when the next may."""
 
     code, status = "RATE_LIMIT_EXCEEDED", 429
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        limit: int = 0,
+        retry_after: float = 1,
+        remaining: int = 0,
+        reset_after: float | None = None,
+    ) -> None:
+        self.limit = limit
+        self.remaining = remaining
+        self.retry_after = max(1, math.ceil(retry_after))
+        self.reset_after = max(self.retry_after, math.ceil(reset_after or 0))
+        reset_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + self.reset_after))
+        super().__init__(message, limit=limit, remaining=remaining, reset_at=reset_at, retry_after=self.retry_after)
 
 
 class Unavailable(SutazaiError):

@@ -35,12 +35,17 @@ class Scale:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who asks, as proven by a token."""
+    """Who asks, as proven by a token or an API key; with a key, `session_id` is the key's id.
+
+    `expires_at`, of the token, in seconds since 1970.
+    """
 
     user_id: UUID
     session_id: UUID
     roles: frozenset[str]
     scopes: frozenset[str]
+    tier: str = "free"
+    expires_at: float = float("inf")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +57,9 @@ class Call:
     user_agent: str = ""
     idempotency_key: str | None = None
     wait_s: float | None = None
+    last_event_id: str | None = None
+    # Of the page that a browser asks for.
+    origin: str | None = None
 
 
 class Run(Protocol):
@@ -99,6 +107,7 @@ class Http:
     envelope: bool
     body_limit_bytes: int
     keyed: bool
+    limited: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +135,12 @@ class Service:
     """It has nothing to say: it only runs."""
 
 
-Trigger = Http | OnEvent | Tool | Every | Service
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebSocket:
+    path: str
+
+
+Trigger = Http | OnEvent | Tool | Every | Service | WebSocket
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +169,7 @@ class Spec:
         """`tasks`, or `agents.filesystem`."""
         return self.module.split(".", 1)[1].rpartition(".")[0]
 
-    @property
+    @cached_property
     def agent(self) -> str:
         """The agent that an action belongs to, under its public name."""
         return self.package.rpartition(".")[2].replace("_", "-")
@@ -202,6 +216,7 @@ def http(
     status: int = 200,
     envelope: bool = True,
     keyed: bool = True,
+    limited: bool = True,
     timeout_s: float = 30.0,
     body_limit_bytes: int = MIB,
     scale: Scale | None = None,
@@ -209,6 +224,7 @@ def http(
     """A route. `scope=None` opens it to everyone, so it must be written out.
 
     `keyed`: an Idempotency-Key makes the answer be kept and repeated; False where the handler does better itself.
+    `limited`: a call counts against its caller's rate.
     """
     trigger = Http(
         method=method,
@@ -218,6 +234,7 @@ def http(
         envelope=envelope,
         body_limit_bytes=body_limit_bytes,
         keyed=keyed,
+        limited=limited,
     )
     return _mark(trigger, timeout_s, scale)
 
@@ -267,6 +284,11 @@ def service(*, scale: Scale | None = None) -> Callable[[H], H]:
     return _mark(Service(), float("inf"), scale or Scale(min=1, max=1))
 
 
+def socket(path: str, *, scale: Scale | None = None) -> Callable[[H], H]:
+    """Connections at a path: each is one call, whose first parameter is the `Connection`; both end together."""
+    return _mark(WebSocket(path=path), float("inf"), scale)
+
+
 def spec_of(handler: Handler) -> Spec:
     """The Spec of a marked function.
 
@@ -293,7 +315,7 @@ def spec_of(handler: Handler) -> Spec:
         trigger=mark.trigger,
         timeout_s=mark.timeout_s,
         scale=mark.scale,
-        payload=payload,
+        payload=None if isinstance(mark.trigger, WebSocket) else payload,
         ports=ports,
         result=hints.get("return"),
     )

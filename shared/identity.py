@@ -1,11 +1,14 @@
 """Who asks and what they may do: roles to scopes, denied by default."""
 
+from functools import lru_cache
+
 from shared.errors import Forbidden, Unauthorized
 from shared.function import Caller
+from shared.ports.api_keys import ApiKeys
 from shared.ports.sessions import Sessions
 from shared.ports.tokens import Tokens
 
-_OWN = frozenset({"users:me", "sessions:own"})
+_OWN = frozenset({"profile:read", "users:me", "sessions:own"})
 _READ = frozenset(
     {
         "agents:read",
@@ -57,6 +60,12 @@ SCOPES: dict[str, frozenset[str]] = {
 }
 
 
+# What decides who somebody is, and lets in others: a key that leaks must not be able to make more of itself.
+_NOT_FOR_KEYS = frozenset({"api_keys:own", "sessions:own", "users:me", "users:admin"})
+KEY_SCOPES = frozenset().union(*SCOPES.values()) - _NOT_FOR_KEYS
+
+
+@lru_cache(maxsize=64)
 def scopes_of(roles: frozenset[str]) -> frozenset[str]:
     """A role that is not in the table gives nothing."""
     return frozenset().union(*(SCOPES.get(role, frozenset()) for role in roles))
@@ -79,6 +88,25 @@ async def authenticate(authorization: str | None, *, tokens: Tokens, sessions: S
         session_id=session.session_id,
         roles=session.roles,
         scopes=scopes_of(session.roles),
+        tier=session.tier,
+        expires_at=claims.expires_at,
+    )
+
+
+async def authenticate_key(text: str, *, keys: ApiKeys) -> Caller:
+    """The caller behind an X-API-Key header: what the key was given, of what its owner may do now.
+
+    Raises Unauthorized.
+    """
+    key = await keys.check(text)
+    if key is None:
+        raise Unauthorized("the API key is not valid", reason="api_key_invalid")
+    return Caller(
+        user_id=key.user_id,
+        session_id=key.key_id,
+        roles=key.roles,
+        scopes=key.scopes & scopes_of(key.roles) & KEY_SCOPES,
+        tier=key.tier,
     )
 
 

@@ -1,6 +1,5 @@
 """One attempt at a task: from parameters to an outcome. The same in the worker's process and in a child."""
 
-import asyncio
 import logging
 import random
 from collections.abc import Mapping
@@ -10,11 +9,12 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_json
 
 from shared import strict_json
+from shared.deadline import Deadline
 from shared.errors import Invalid, SutazaiError
 from shared.function import MIB, Run, Spec
-from shared.payload import invalid
 from shared.ports.tasks import Outcome, TaskError
 from shared.strict_json import Json
 
@@ -58,16 +58,16 @@ async def perform(
     """Never raises but CancelledError: every other end is an outcome. `timeout_s` bounds an async action only."""
     try:
         given = {name: run if port is Run else ports[name] for name, port in spec.ports.items()}
-        arguments = (
-            () if spec.payload is None else (spec.payload.model_validate_json(strict_json.dump(dict(parameters))),)
-        )
-        async with asyncio.timeout(timeout_s):
+        if spec.payload is None and parameters:
+            raise Invalid("this tool takes no parameters")
+        arguments = () if spec.payload is None else (spec.payload.model_validate_json(to_json(parameters)),)
+        with Deadline(timeout_s):
             result = spec.handler(*arguments, **given)
             if spec.is_async:
                 result = await result
         return Outcome("succeeded", _json(spec, result))
     except ValidationError as error:
-        return failed(invalid(error))
+        return failed(_not_as_declared(error))
     except TimeoutError:
         return timed_out(timeout_s)
     except SutazaiError as error:
@@ -80,13 +80,20 @@ async def perform(
 def _json(spec: Spec, result: object) -> Json:
     value: Json = _results(spec.module, spec.result).dump_python(result, mode="json", by_alias=True, exclude_none=True)
     try:
-        size = len(strict_json.dump(value))
-        strict_json.check(value, string_bytes=RESULT_BYTES)
-    except (ValueError, Invalid) as exc:
+        written = strict_json.dump(value)
+        strict_json.check_written(value, written, string_bytes=RESULT_BYTES)
+    except (ValueError, RecursionError, Invalid) as exc:
         raise SutazaiError("the tool's result is not JSON") from exc
-    if size > RESULT_BYTES:
+    if len(written) > RESULT_BYTES:
         raise SutazaiError(f"the tool's result is larger than {RESULT_BYTES} bytes")
     return value
+
+
+def _not_as_declared(error: ValidationError) -> Invalid:
+    """Where and why, for whoever reads no more than a message: a model that is to do better."""
+    places = [(".".join(map(str, item["loc"])), item["msg"]) for item in error.errors(include_input=False)]
+    said = "; ".join(f"{place}: {message}" if place else message for place, message in places)
+    return Invalid(f"the parameters are not as declared: {said}")
 
 
 def failed(error: SutazaiError, *, attempt: int | None = None) -> Outcome:

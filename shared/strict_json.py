@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Callable, Iterable
+from json import encoder
 from math import isfinite
 
 from shared.errors import Invalid
@@ -43,6 +45,11 @@ def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
 # The functions of `json` make a new one for each call that has options.
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_whole, parse_float=_real, parse_constant=_constant)
 _ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+# `encode` makes one of these for each call, which costs more than small values do. It looks for no cycles.
+_MAKE_CHUNKS = getattr(encoder, "c_make_encoder", None)
+_CHUNKS: Callable[[Json, int], Iterable[str]] | None = _MAKE_CHUNKS and _MAKE_CHUNKS(
+    None, _ENCODER.default, encoder.encode_basestring, None, ":", ",", False, False, False
+)
 
 
 def parse(body: bytes, *, string_bytes: int = STRING_BYTES) -> Json:
@@ -62,6 +69,13 @@ def parse(body: bytes, *, string_bytes: int = STRING_BYTES) -> Json:
     if nested > DEPTH or len(body) > min(string_bytes, KEYS) or b"\\u" in body:
         check(value, string_bytes=string_bytes)
     return value
+
+
+def check_written(value: Json, written: bytes, *, string_bytes: int = STRING_BYTES) -> None:
+    """As `check`, for a value with what `dump` made of it, which mostly proves it already. Raises Invalid."""
+    nested = written.count(b"[") + written.count(b"{")
+    if nested > DEPTH or len(written) > min(string_bytes, KEYS) or b"\\u0000" in written:
+        check(value, string_bytes=string_bytes)
 
 
 def check(value: Json, *, string_bytes: int = STRING_BYTES) -> None:
@@ -105,7 +119,8 @@ def plain(text: str) -> str:
 
 
 def dump(value: Json) -> bytes:
-    return _ENCODER.encode(value).encode()
+    text = _ENCODER.encode(value) if _CHUNKS is None or isinstance(value, str) else "".join(_CHUNKS(value, 0))
+    return text.encode()
 
 
 def load(body: bytes) -> Json:

@@ -14,8 +14,8 @@ ADAPTERS: dict[str, str] = {
     "shared.ports.api_keys.ApiKeys": "shared.stores.postgres.api_keys.PostgresApiKeys",
     "shared.ports.bus.Bus": "shared.stores.postgres.bus.PostgresBus",
     "shared.ports.callbacks.Callbacks": "shared.stores.postgres.callbacks.PostgresCallbacks",
-    "shared.ports.egress.Egress": "shared.stores.egress.HttpEgress",
-    "shared.ports.egress.Resolver": "shared.stores.resolver.SystemResolver",
+    "shared.ports.egress.Egress": "shared.stores.egress.gate.HttpEgress",
+    "shared.ports.egress.Resolver": "shared.stores.egress.resolver.SystemResolver",
     "shared.ports.dead_letters.DeadLetters": "shared.stores.postgres.dead_letters.PostgresDeadLetters",
     "shared.ports.files.Files": "shared.stores.files.FolderFiles",
     "shared.ports.functions.Functions": "shared.stores.functions.HttpFunctions",
@@ -37,6 +37,7 @@ ADAPTERS: dict[str, str] = {
     "shared.ports.tasks.Tasks": "shared.stores.postgres.tasks.PostgresTasks",
     "shared.ports.throttle.Throttle": "shared.stores.throttle.RedisThrottle",
     "shared.ports.tokens.Tokens": "shared.stores.tokens.SignedTokens",
+    "shared.ports.ui_sessions.UiSessions": "shared.stores.postgres.ui_sessions.PostgresUiSessions",
     "shared.ports.upkeep.Upkeep": "shared.stores.postgres.upkeep.PostgresUpkeep",
     "shared.ports.users.Users": "shared.stores.postgres.users.PostgresUsers",
 }

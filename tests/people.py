@@ -14,6 +14,7 @@ from shared.function import Call, Caller
 from shared.identity import authenticate
 from shared.ports.passwords import Passwords
 from shared.ports.sessions import Sessions
+from shared.ports.throttle import Throttle
 from shared.ports.tokens import Tokens
 from shared.ports.users import Registration, User, Users
 from shared.stores.postgres.database import Database
@@ -34,11 +35,12 @@ class Place:
     passwords: Passwords
     sessions: Sessions
     tokens: Tokens
+    throttle: Throttle
     database: Database
 
     async def register(self, name: str) -> Registered:
         request = Register(email=f"{name}@example.org", username=name, password=PASSWORD, confirm_password=PASSWORD)
-        return await register(request, users=self.users, passwords=self.passwords)
+        return await register(request, users=self.users, passwords=self.passwords, throttle=self.throttle, call=FIREFOX)
 
     async def admin(self, name: str = "root") -> User:
         hashed = await self.passwords.hash(PASSWORD)
@@ -52,6 +54,7 @@ class Place:
             passwords=self.passwords,
             sessions=self.sessions,
             tokens=self.tokens,
+            throttle=self.throttle,
             call=call,
         )
 
@@ -97,6 +100,7 @@ async def place(settings: Settings) -> AsyncIterator[Place]:
             passwords=await ports.open(Passwords),
             sessions=await ports.open(Sessions),
             tokens=await ports.open(Tokens),
+            throttle=await ports.open(Throttle),
             database=await ports.open(Database),
         )
 

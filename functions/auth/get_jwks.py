@@ -13,6 +13,6 @@ class PublicKeys(BaseModel):
     keys: list[dict[str, str]]
 
 
-@http("GET", "/.well-known/jwks.json", scope=None, envelope=False)
+@http("GET", "/.well-known/jwks.json", scope=None, envelope=False, limited=False)
 async def get_jwks(*, tokens: Tokens) -> PublicKeys:
     return PublicKeys(keys=tokens.public_keys()["keys"])

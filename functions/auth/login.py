@@ -3,13 +3,15 @@
 from pydantic import Field
 
 from functions.auth._pair import TokenPair, pair
+from functions.auth._password import modernise, proven
 from shared.errors import Invalid, Unauthorized
 from shared.function import Call, http
 from shared.payload import Payload
 from shared.ports.passwords import Passwords
 from shared.ports.sessions import Sessions
+from shared.ports.throttle import Throttle
 from shared.ports.tokens import Tokens
-from shared.ports.users import Credentials, User, Users
+from shared.ports.users import User, Users
 
 
 class Login(Payload):
@@ -26,27 +28,26 @@ class LoggedIn(TokenPair):
 
 @http("POST", "/api/v1/auth/login", scope=None, keyed=False)
 async def login(
-    request: Login, *, users: Users, passwords: Passwords, sessions: Sessions, tokens: Tokens, call: Call
+    request: Login,
+    *,
+    users: Users,
+    passwords: Passwords,
+    sessions: Sessions,
+    tokens: Tokens,
+    throttle: Throttle,
+    call: Call,
 ) -> LoggedIn:
     """An unknown name costs the same time and gets the same answer as a wrong password."""
     name = request.email or request.username
     if not name or (request.email and request.username):
         raise Invalid("either email or username is needed")
-    found = await users.credentials(name)
-    if found is None:
-        await passwords.verify_unknown(request.password)
-    if found is None or not await passwords.verify(request.password, found.password_hash):
-        await users.refused("auth.login", user_id=found.user_id if found else None, login=name)
-        raise Unauthorized("the name or the password is wrong", reason="credentials")
-    refresh_token = tokens.new_refresh()
-    session = await sessions.start(found.user_id, refresh_token, call=call)
-    await _modernise(found, request.password, users, passwords)
+    async with throttle.attempt(name, place=call.address) as attempt:
+        found = await proven(name, request.password, users, passwords)
+        refresh_token = tokens.new_refresh()
+        session = await sessions.start(found.user_id, refresh_token, call=call)
+        attempt.belongs_to(found.user_id)
+    await modernise(found, request.password, users, passwords)
     user = await users.get(found.user_id)
     if user is None:
         raise Unauthorized("the account was erased", reason="credentials")
     return LoggedIn(**pair(session, refresh_token, tokens).model_dump(), user=user)
-
-
-async def _modernise(found: Credentials, password: str, users: Users, passwords: Passwords) -> None:
-    if passwords.needs_rehash(found.password_hash):
-        await users.rehash(found.user_id, old=found.password_hash, new=await passwords.rehash(password))

@@ -4,7 +4,7 @@ from shared.function import Reply, http
 from shared.ports.health import Health, HealthReport
 
 
-@http("GET", "/health", scope=None, envelope=False)
+@http("GET", "/health", scope=None, envelope=False, limited=False)
 async def get_health(*, health: Health) -> Reply[HealthReport]:
     """How every part is; 503 when the record is down, since nothing can be promised then."""
     report = await health.report()

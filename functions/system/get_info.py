@@ -33,7 +33,7 @@ class Info(BaseModel):
     limits: Limits
 
 
-@http("GET", "/info", scope=None, envelope=False)
+@http("GET", "/info", scope=None, envelope=False, limited=False)
 async def get_info() -> Info:
     """Which version this is, what it can do and how much it takes."""
     packages = {module.split(".")[1] for module in modules()} - {"agents", "keeper"}

@@ -8,7 +8,7 @@ from shared.manifests.openapi import Document, openapi
 from shared.version import VERSION
 
 
-@http("GET", "/api/v1/openapi.json", scope=None, envelope=False)
+@http("GET", "/api/v1/openapi.json", scope=None, envelope=False, limited=False)
 async def get_openapi() -> Document:
     """OpenAPI 3.1, out of the declarations."""
     return _document()

@@ -9,7 +9,7 @@ from shared.manifests.openapi import openapi
 from shared.version import VERSION
 
 
-@http("GET", "/api/v1/docs", scope=None)
+@http("GET", "/api/v1/docs", scope=None, limited=False)
 async def show_docs() -> Page:
     """One page of HTML, without scripts."""
     return _page()

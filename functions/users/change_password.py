@@ -8,6 +8,7 @@ from shared.function import Caller, http
 from shared.payload import Payload
 from shared.ports.passwords import Passwords
 from shared.ports.sessions import Ended
+from shared.ports.throttle import Throttle
 from shared.ports.users import Users
 
 
@@ -18,12 +19,13 @@ class ChangePassword(Payload):
 
 
 @http("POST", "/api/v1/users/change-password", scope="users:me", keyed=False)
-async def change_password(request: ChangePassword, *, caller: Caller, users: Users, passwords: Passwords) -> Ended:
+async def change_password(
+    request: ChangePassword, *, caller: Caller, users: Users, passwords: Passwords, throttle: Throttle
+) -> Ended:
     if request.new_password != request.confirm_password:
         raise Invalid("confirm_password is not the new password", field="confirm_password")
-    old = await confirmed(
-        caller.user_id, request.current_password, "users.change_password", users=users, passwords=passwords
-    )
+    current, action = request.current_password, "users.change_password"
+    old = await confirmed(caller, current, action, users=users, passwords=passwords, throttle=throttle)
     if request.new_password == request.current_password:
         raise Invalid("the new password is the old one", field="new_password")
     user = await users.get(caller.user_id)

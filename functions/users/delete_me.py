@@ -8,6 +8,7 @@ from functions.users._confirm import confirmed
 from shared.function import Caller, http
 from shared.payload import Payload
 from shared.ports.passwords import Passwords
+from shared.ports.throttle import Throttle
 from shared.ports.users import Users
 
 
@@ -21,8 +22,10 @@ class Erased(BaseModel):
 
 
 @http("DELETE", "/api/v1/users/me", scope="users:me", keyed=False, timeout_s=120.0)
-async def delete_me(request: DeleteMe, *, caller: Caller, users: Users, passwords: Passwords) -> Erased:
+async def delete_me(
+    request: DeleteMe, *, caller: Caller, users: Users, passwords: Passwords, throttle: Throttle
+) -> Erased:
     """The rows go now; UserErased makes the rest follow. Audit lines stay, under a number nobody has."""
-    await confirmed(caller.user_id, request.password, "users.delete_me", users=users, passwords=passwords)
+    await confirmed(caller, request.password, "users.delete_me", users=users, passwords=passwords, throttle=throttle)
     await users.erase(caller.user_id)
     return Erased()

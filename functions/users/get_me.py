@@ -5,7 +5,7 @@ from shared.function import Caller, http
 from shared.ports.users import User, Users
 
 
-@http("GET", "/api/v1/users/me", scope="users:me")
+@http("GET", "/api/v1/users/me", scope="profile:read")
 async def get_me(*, caller: Caller, users: Users) -> User:
     user = await users.get(caller.user_id)
     if user is None:

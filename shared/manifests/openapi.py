@@ -23,7 +23,9 @@ from shared.errors import (
     Unavailable,
 )
 from shared.function import Call, Caller, Http, Page, Reply, Spec
+from shared.identity import KEY_SCOPES
 from shared.manifests.schemas import Schema, component_schemas, resolved, used
+from shared.streams import Stream
 
 Document = dict[str, Any]
 Component = type[SutazaiError]
@@ -76,13 +78,25 @@ _PARAMETERS: Document = {
         "description": "`wait=N` waits up to N s for the end (RFC 7240); what cannot be read is ignored.",
         "schema": {"type": "string", "pattern": "^[ -~]*$"},
     },
+    "LastEventId": {
+        "name": "Last-Event-ID",
+        "in": "header",
+        "description": "The `id` of the last event that was received: what came after it follows.",
+        "schema": {"type": "string", "pattern": "^[0-9]{1,9}$"},
+    },
 }
 _REQUEST_ID = {"X-Request-ID": {"$ref": "#/components/headers/RequestId"}}
 _RETRY_AFTER = {"Retry-After": {"description": "seconds", "schema": {"type": "string"}}}
 _CHALLENGE = {"WWW-Authenticate": {"schema": {"const": "Bearer"}}}
+_FIGURE = {"schema": {"type": "string", "pattern": "^[0-9]+$"}}
+_QUOTA = {
+    f"{prefix}RateLimit-{name}": {"description": description, **_FIGURE}
+    for prefix, reset in (("", "seconds until all may come at once again"), ("X-", "that time in seconds since 1970"))
+    for name, description in (("Limit", "requests an hour"), ("Remaining", "how many may come now"), ("Reset", reset))
+}
 _HEADERS: dict[Component, Document] = {
     Unauthorized: _CHALLENGE,
-    RateLimited: _RETRY_AFTER,
+    RateLimited: {**_QUOTA, **_RETRY_AFTER},
     Unavailable: _RETRY_AFTER,
 }
 
@@ -92,7 +106,7 @@ def openapi(specs: Iterable[Spec], *, version: str) -> Document:
     routes = [spec for spec in specs if isinstance(spec.trigger, Http)]
     routes.sort(key=lambda spec: (spec.http.path, spec.http.method))
     takes = {(s.module, "takes"): s.payload for s in routes if s.payload is not None}
-    gives = {(s.module, "gives"): result_type(s) for s in routes if result_type(s) is not Page}
+    gives = {(s.module, "gives"): result_type(s) for s in routes if result_type(s) not in (Page, Stream)}
     schemas, components = component_schemas({**takes, **gives})  # type: ignore[dict-item]
     names = Counter(spec.name for spec in routes)
     paths: dict[str, Document] = {}
@@ -115,7 +129,10 @@ def openapi(specs: Iterable[Spec], *, version: str) -> Document:
             "responses": {error.__name__: _refusal(error) for error in _ERRORS},
             "parameters": _PARAMETERS,
             "headers": {"RequestId": {"description": "As sent, or made here.", "schema": {"type": "string"}}},
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            },
         },
     }
 
@@ -159,7 +176,7 @@ class _Operation:
             "tags": [spec.package],
             "summary": _module_doc(spec) or spec.summary,
             **({"description": text} if text else {}),
-            "security": [{"bearer": []}] if scope else [],
+            "security": _security(scope),
             **({"x-scope": scope} if scope else {}),
         }
         if parameters := [*self._parameters(), *self._headers()]:
@@ -185,6 +202,8 @@ class _Operation:
             yield {"$ref": "#/components/parameters/IdempotencyKey"}
         if self._writes and self._replies and self._takes_call:
             yield {"$ref": "#/components/parameters/Prefer"}
+        if self._spec.result is Stream:
+            yield {"$ref": "#/components/parameters/LastEventId"}
 
     def _body(self) -> Document | None:
         if self._takes is None or not self._writes:
@@ -199,7 +218,12 @@ class _Operation:
 
     def _answers(self) -> Document:
         """A Reply may say 202 for what is only accepted, or, without envelope, 503 with what it found."""
-        found: Document = {"headers": _REQUEST_ID, "content": self._content()}
+        if self._spec.result is Stream:
+            ended = {"description": "Nothing more will follow.", "headers": _REQUEST_ID}
+            text = {"text/event-stream": {"schema": {"type": "string"}}}
+            return {"200": {"description": "OK", "headers": _REQUEST_ID, "content": text}, "204": ended}
+        headers = {**_REQUEST_ID, **_QUOTA} if self._http.limited else _REQUEST_ID
+        found: Document = {"headers": headers, "content": self._content()}
         statuses = {self._http.status, 202} if self._replies and self._http.envelope else {self._http.status}
         return {str(status): {"description": HTTPStatus(status).phrase, **found} for status in sorted(statuses)}
 
@@ -232,6 +256,12 @@ class _Operation:
         if self._keyed:
             yield IdempotencyMismatch
         yield from (RateLimited, SutazaiError, Unavailable, TimedOut)
+
+
+def _security(scope: str | None) -> list[Document]:
+    if scope is None:
+        return []
+    return [{"bearer": []}, {"api_key": []}] if scope in KEY_SCOPES else [{"bearer": []}]
 
 
 def _without(schema: Schema, names: Collection[str]) -> Schema:

@@ -12,11 +12,12 @@ from shared.function import Call
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Active:
-    """A live session of an enabled user, with the roles that the user has now."""
+    """A live session of an enabled user, with the roles and the tier that the user has now."""
 
     session_id: UUID
     user_id: UUID
     roles: frozenset[str]
+    tier: str
     expires_at: datetime
 
 

@@ -2,9 +2,7 @@
 
 import asyncio
 import importlib
-import math
 import threading
-import time
 import unicodedata
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -87,13 +85,7 @@ class Argon2Passwords:
 
     async def _run(self, work: Callable[[], T]) -> T:
         if not self._places.acquire(blocking=False):
-            raise RateLimited(
-                "too many passwords are being checked",
-                limit=_WAITING,
-                remaining=0,
-                retry_after=1,
-                reset_at=math.ceil(time.time()) + 1,
-            )
+            raise RateLimited("too many passwords are being checked", limit=_WAITING, retry_after=1)
         future = self._pool.submit(work)
         future.add_done_callback(self._leave)
         return await asyncio.wrap_future(future)

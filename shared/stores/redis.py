@@ -2,10 +2,11 @@
 
 import asyncio
 import contextlib
+import hashlib
 import importlib
 import logging
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Any, Self, TypeVar
 
 from shared.config import Settings
@@ -22,6 +23,15 @@ _CONNECTIONS = 32
 logger = logging.getLogger(__name__)
 
 
+class Script:
+    """Lua that runs in one step, sent whole only to a server that does not know it."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        # What Redis calls a script by; nothing is proven by it.
+        self.digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
 class Cache:
     """Connects in the background after its first use; a failure closes it until it connects anew."""
 
@@ -32,6 +42,8 @@ class Cache:
         self._retry_at = 0.0
         self._retry_s = _RETRY_FIRST_S
         self._closed = not settings.redis_url
+        self._failed_at = float("-inf")
+        self._urgent = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         return self
@@ -60,6 +72,19 @@ class Cache:
     async def delete(self, key: str) -> None:
         if (client := self._ready()) is not None:
             await self._bounded(client, client.delete(key))
+
+    async def run(self, script: Script, keys: Sequence[str], arguments: Sequence[int | str]) -> Any:
+        """What the script returns; None where it may or may not have run."""
+        client = self._ready()
+        return None if client is None else await self._bounded(client, _run(client, script, keys, arguments))
+
+    async def reach(self, *, within_s: float) -> bool:
+        """Whether it is connected; a no is at most so old, and is waited for where it is not."""
+        self._ready()
+        if self._client is None and self._connecting is not None and time.monotonic() - self._failed_at > within_s:
+            self._urgent.set()
+            await asyncio.wait([self._connecting])
+        return self._client is not None
 
     async def ping(self) -> bool:
         """Whether it answers now; the first time, waits until it is connected."""
@@ -92,7 +117,9 @@ class Cache:
     async def _connect(self) -> None:
         client: Any = None
         try:
-            await asyncio.sleep(_IMPORT_AFTER_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_IMPORT_AFTER_S):
+                    await self._urgent.wait()
             driver: Any = await asyncio.to_thread(importlib.import_module, "redis.asyncio")
             backoff: Any = importlib.import_module("redis.backoff")
             retry: Any = importlib.import_module("redis.asyncio.retry")
@@ -109,6 +136,7 @@ class Cache:
             self._client, self._retry_s = client, _RETRY_FIRST_S
         except Exception as exc:
             logger.warning("the cache cannot be reached: %s", type(exc).__name__)
+            self._failed_at = time.monotonic()
             await self._drop(client)
         finally:
             self._connecting = None
@@ -119,8 +147,17 @@ class Cache:
             return
         if client is self._client or self._client is None:
             self._client = None
-            self._retry_at = time.monotonic() + self._retry_s
+            self._failed_at = time.monotonic()
+            self._retry_at = self._failed_at + self._retry_s
             self._retry_s = min(_RETRY_LAST_S, self._retry_s * 2)
         with contextlib.suppress(Exception):
             async with asyncio.timeout(_OPERATION_S):
                 await client.aclose(close_connection_pool=True)
+
+
+async def _run(client: Any, script: Script, keys: Sequence[str], arguments: Sequence[int | str]) -> Any:
+    exceptions: Any = importlib.import_module("redis.exceptions")
+    try:
+        return await client.evalsha(script.digest, len(keys), *keys, *arguments)
+    except exceptions.NoScriptError:
+        return await client.eval(script.text, len(keys), *keys, *arguments)

@@ -1,5 +1,6 @@
 """Sessions over PostgreSQL, behind two caches that no failure can make older than they say."""
 
+import asyncio
 import json
 import time
 from collections import OrderedDict
@@ -33,11 +34,25 @@ class CachedSessions:
         self._cache = cache
         self._key = refresh_key(settings.keys_dir)
         self._near: OrderedDict[UUID, _Remembered] = OrderedDict()
+        self._asking: dict[UUID, tuple[float, asyncio.Task[Active | None]]] = {}
 
     async def check(self, session_id: UUID) -> Active | None:
         near = self._near.get(session_id)
         if near is not None and near.until > time.monotonic():
             return near.active if near.active.expires_at > datetime.now(UTC) else None
+        # All requests of a session find it out of date at once: one of them asks, and only as long as that is fresh.
+        began, asking = self._asking.get(session_id, (float("-inf"), None))
+        if asking is None or time.monotonic() - began > FRESH_S:
+            asking = asyncio.create_task(self._asked(session_id))
+            self._asking[session_id] = (time.monotonic(), asking)
+            asking.add_done_callback(lambda ended: self._answered(session_id, ended))
+        return await asyncio.shield(asking)
+
+    def _answered(self, session_id: UUID, asking: "asyncio.Task[Active | None]") -> None:
+        if self._asking.get(session_id, (0.0, None))[1] is asking:
+            del self._asking[session_id]
+
+    async def _asked(self, session_id: UUID) -> Active | None:
         asked = time.monotonic()
         shared = await self._shared(session_id)
         if shared is not None:
@@ -99,6 +114,7 @@ class CachedSessions:
                 session_id=session_id,
                 user_id=UUID(entry["user_id"]),
                 roles=frozenset(data["roles"]),
+                tier=data["tier"],
                 expires_at=datetime.fromisoformat(entry["expires"]),
             )
             age_s = time.time() - data["checked"]
@@ -112,6 +128,7 @@ class CachedSessions:
     def _sealed(self, active: Active, checked_at: float) -> bytes:
         data = {
             "roles": sorted(active.roles),
+            "tier": active.tier,
             "checked": checked_at,
             "seal": self._seal(active, checked_at).hex(),
         }
@@ -124,6 +141,7 @@ class CachedSessions:
             str(active.user_id),
             active.expires_at.isoformat(),
             repr(checked_at),
+            active.tier,
             *sorted(active.roles),
         )
         return keyed_hash(self._key, "session-cache", *(part.encode() for part in parts))

@@ -12,9 +12,20 @@ from tests.people import FIREFOX, PASSWORD, Place, at
 
 
 async def _login(here: Place, request: Login) -> LoggedIn:
-    ports = (here.users, here.passwords, here.sessions, here.tokens)
-    users, passwords, sessions, tokens = ports
-    return await login(request, users=users, passwords=passwords, sessions=sessions, tokens=tokens, call=FIREFOX)
+    return await login(
+        request,
+        users=here.users,
+        passwords=here.passwords,
+        sessions=here.sessions,
+        tokens=here.tokens,
+        throttle=here.throttle,
+        call=FIREFOX,
+    )
+
+
+async def _register(here: Place, request: Register) -> None:
+    users, passwords, throttle = here.users, here.passwords, here.throttle
+    await register(request, users=users, passwords=passwords, throttle=throttle, call=FIREFOX)
 
 
 def test_a_new_user_is_a_plain_user_with_an_event_and_an_audit_line(settings: Settings) -> None:
@@ -114,7 +125,7 @@ def test_a_name_or_address_in_another_case_is_taken(settings: Settings, email: s
         await here.register("ada")
         request = Register(email=email, username=username, password=PASSWORD, confirm_password=PASSWORD)
         with pytest.raises(Conflict):
-            await register(request, users=here.users, passwords=here.passwords)
+            await _register(here, request)
         assert await here.acts() == [("auth.register", "done"), ("auth.register", "refused")]
 
     at(settings, scenario)
@@ -125,7 +136,7 @@ def test_a_bad_password_registers_nobody(settings: Settings, password: str) -> N
     async def scenario(here: Place) -> None:
         request = Register(email="ada@example.org", username="ada", password=password, confirm_password=password)
         with pytest.raises(SutazaiError) as refusal:
-            await register(request, users=here.users, passwords=here.passwords)
+            await _register(here, request)
         assert refusal.value.code == "VALIDATION_ERROR" and password not in refusal.value.message
         assert await here.database.fetchval("SELECT count(*) FROM users") == 0
 
@@ -136,7 +147,7 @@ def test_a_password_typed_two_ways_is_refused(settings: Settings) -> None:
     async def scenario(here: Place) -> None:
         request = Register(email="ada@example.org", username="ada", password=PASSWORD, confirm_password=PASSWORD + "!")
         with pytest.raises(Invalid):
-            await register(request, users=here.users, passwords=here.passwords)
+            await _register(here, request)
 
     at(settings, scenario)
 

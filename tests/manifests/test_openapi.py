@@ -17,6 +17,7 @@ from functions.system.get_openapi import get_openapi
 from functions.system.show_docs import show_docs
 from shared.catalog import agents, all_functions
 from shared.function import Caller, Http, Page, Reply, Spec, http, spec_of
+from shared.identity import KEY_SCOPES
 from shared.manifests.docs_page import docs_page
 from shared.manifests.openapi import Document, openapi
 from shared.manifests.schemas import input_schema, output_schema
@@ -112,7 +113,8 @@ def test_operations_are_named_after_their_functions_and_grouped_by_package(docum
 def test_who_may_call_a_route_is_written_at_it(spec: Spec, document: Document) -> None:
     operation = document["paths"][spec.http.path][spec.http.method.lower()]
     assert operation.get("x-scope") == spec.http.scope
-    assert operation["security"] == ([{"bearer": []}] if spec.http.scope else [])
+    schemes = ["bearer", "api_key"] if spec.http.scope in KEY_SCOPES else ["bearer"]
+    assert operation["security"] == ([{scheme: []} for scheme in schemes] if spec.http.scope else [])
     assert {"401", "403"} <= operation["responses"].keys() or spec.http.scope is None
 
 

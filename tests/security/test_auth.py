@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from string import Template
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -26,12 +26,14 @@ from shared.catalog import load, modules
 from shared.config import Settings
 from shared.crypto import signing_seeds
 from shared.function import Http, Spec
-from shared.identity import SCOPES, scopes_of
+from shared.identity import KEY_SCOPES, SCOPES, scopes_of
+from shared.ports.api_keys import ApiKeys
 from shared.ports.idempotency import Idempotency
 from shared.ports.sessions import Sessions
 from shared.ports.tokens import Tokens
 from shared.ports.users import Registration, Role, Users
 from shared.serve import App
+from shared.stores.key_text import new_key
 from shared.stores.postgres.database import Database
 from shared.wiring import Ports
 from tests.people import FIREFOX, PASSWORD
@@ -51,6 +53,7 @@ SELECT array_agg(t::text ORDER BY t::text) FROM (
     SELECT 'user', id::text, email_index::text, username, password_hash, full_name, preferences::text,
            roles::text, is_active::text FROM users
     UNION ALL SELECT 'session', id::text, user_id::text, '', '', '', '', '', '' FROM live_sessions
+    UNION ALL SELECT 'key', id::text, user_id::text, scopes::text, expires_at::text, '', '', '', '' FROM api_keys
     UNION ALL SELECT 'token', session_id::text, token_hash::text, used_at::text, '', '', '', '', ''
               FROM refresh_tokens
 ) t"""
@@ -111,10 +114,43 @@ async def _house(settings: Settings) -> AsyncIterator[_House]:
                 f"{name}_refresh": refresh_token,
                 f"{name}_refresh_hash": hashlib.sha256(refresh_token.encode()).hexdigest(),
             }
+        known |= await _keys(await ports.open(ApiKeys), await ports.open(Database), known)
         app = App(_specs(), settings=settings, overrides={Idempotency: object()})
         transport = httpx.ASGITransport(app=app)
         async with app.running(), httpx.AsyncClient(transport=transport, base_url="http://here") as client:
             yield _House(client, await ports.open(Database), tokens, settings.keys_dir, known)
+
+
+async def _keys(keys: ApiKeys, database: Database, known: Mapping[str, str]) -> dict[str, str]:
+    """By `<person>_key` and its id, and some of ada's that are no use any more."""
+    found = {"unknown_key": new_key()}
+    own = frozenset({"profile:read", "tasks:read"})
+    for label, name, scopes in (
+        ("ada", "ada", own),
+        ("bob", "bob", own),
+        ("root", "root", KEY_SCOPES),
+        # More than ada's role gives, as if that had been another once.
+        ("widened", "ada", KEY_SCOPES),
+        ("everything", "ada", SCOPES["admin"]),
+        ("expired", "ada", own),
+        ("deleted", "ada", own),
+    ):
+        made = await keys.create(UUID(known[name]), name=label, scopes=scopes, expires_at=None)
+        found |= {f"{label}_key": made.key, f"{label}_key_id": str(made.id)}
+    await database.execute(
+        "UPDATE api_keys SET expires_at = now() - interval '1 hour' WHERE id = $1", UUID(found["expired_key_id"])
+    )
+    await keys.delete(UUID(known["ada"]), UUID(found["deleted_key_id"]))
+    key = found["ada_key"]
+    other = "0" if key[20] != "0" else "1"
+    return {
+        **found,
+        "cut_key": key[:-1],
+        "cut_short_key": key[:-6],
+        "long_key": key + "0",
+        "mistyped_key": key[:20] + other + key[21:],
+        "hash_of_key": hashlib.sha256(key.encode()).hexdigest(),
+    }
 
 
 def _in_house(settings: Settings, scenario: Callable[[_House], Awaitable[None]]) -> None:
@@ -214,21 +250,27 @@ def test_tokens(settings: Settings, case: dict[str, Any]) -> None:
 @pytest.mark.parametrize("case", CASES["calls"], ids=[case["name"] for case in CASES["calls"]])
 def test_calls(settings: Settings, case: dict[str, Any]) -> None:
     async def scenario(house: _House) -> None:
-        before, acts = await house.database.fetchval(_STATE), await house.acts()
+        before = await house.database.fetchval(_STATE)
         method, path, body = (*case["send"], None)[:3]
         text = body if isinstance(body, str) else json.dumps(body)
         content = Template(text).safe_substitute(house.known).encode() if body is not None else None
         url = Template(path).safe_substitute(house.known)
         headers = {"Authorization": f"Bearer {house.known[case['as'] + '_access']}"} if "as" in case else {}
-        answer = await house.client.request(
-            method,
-            url if url.startswith("/") else f"/api/v1/{url}",
-            content=content,
-            headers={**headers, "User-Agent": "Firefox"},
-        )
+        if "key" in case:
+            headers["X-API-Key"] = Template(case["key"]).safe_substitute(house.known)
+        for _ in range(case.get("times", 1)):
+            acts = await house.acts()
+            answer = await house.client.request(
+                method,
+                url if url.startswith("/") else f"/api/v1/{url}",
+                content=content,
+                headers={**headers, "User-Agent": "Firefox"},
+            )
         assert answer.status_code == case["status"], answer.text
         assert answer.json()["success"] is False
-        for secret in ("password", "huge", "ada_refresh", "ada_access"):
+        if "reason" in case:
+            assert answer.json()["error"]["details"]["reason"] == case["reason"]
+        for secret in ("password", "huge", "ada_refresh", "ada_access", "ada_key", "root_key"):
             assert house.known[secret] not in answer.text
         assert (await house.acts())[len(acts) :] == case.get("audit", [])
         assert await house.database.fetchval(_STATE) == before
@@ -242,7 +284,7 @@ def test_every_route_lets_in_those_whose_role_has_its_scope(settings: Settings, 
     async def scenario(house: _House) -> None:
         headers = {} if person == "nobody" else {"Authorization": f"Bearer {house.known[person + '_access']}"}
         # A body that no function takes: whoever gets past the gate is told so, and changes nothing.
-        path = spec.http.path.format(user_id="x", session_id="x")
+        path = spec.http.path.format(user_id="x", session_id="x", key_id="x")
         answer = await house.client.request(
             spec.http.method, f"{path}?unknown=1", content=b'{"unknown": 1}', headers=headers
         )

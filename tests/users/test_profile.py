@@ -21,11 +21,14 @@ NEW = "orange-Bridge-41-kettle"
 
 async def _change(here: Place, caller: Caller, current: str, new: str, confirm: str | None = None) -> int:
     request = ChangePassword(current_password=current, new_password=new, confirm_password=confirm or new)
-    return (await change_password(request, caller=caller, users=here.users, passwords=here.passwords)).ended
+    users, passwords, throttle = here.users, here.passwords, here.throttle
+    ended = await change_password(request, caller=caller, users=users, passwords=passwords, throttle=throttle)
+    return ended.ended
 
 
 async def _delete(here: Place, caller: Caller, password: str = PASSWORD) -> None:
-    await delete_me(DeleteMe(password=password), caller=caller, users=here.users, passwords=here.passwords)
+    users, passwords, throttle = here.users, here.passwords, here.throttle
+    await delete_me(DeleteMe(password=password), caller=caller, users=users, passwords=passwords, throttle=throttle)
 
 
 def test_what_a_user_sets_is_kept_and_what_is_left_out_stays(settings: Settings) -> None:

@@ -19,10 +19,10 @@ IDLE_DAYS = 7
 REPEAT_S = 10
 
 _START = """
-WITH u AS (UPDATE users SET last_login_at = now() WHERE id = $1 AND is_active RETURNING id, roles),
+WITH u AS (UPDATE users SET last_login_at = now() WHERE id = $1 AND is_active RETURNING id, roles, tier),
 s AS (INSERT INTO sessions (id, user_id, token_hash, address, user_agent, expires_at)
       SELECT $2, id, $3, $4, $5, now() + make_interval(days => $6) FROM u RETURNING id, user_id, expires_at)
-SELECT s.*, u.roles FROM s, u"""
+SELECT s.*, u.roles, u.tier FROM s, u"""
 
 _USE = """
 UPDATE refresh_tokens t SET used_at = clock_timestamp(), used_by = $2 FROM live_sessions s
@@ -33,7 +33,7 @@ RETURNING s.*"""
 _TOUCH = "UPDATE sessions SET token_hash = $2, last_used_at = now() WHERE id = $1"
 
 _WHY_NOT = """
-SELECT s.id, s.user_id, s.expires_at, u.roles, t.used_at IS NOT NULL AS used,
+SELECT s.id, s.user_id, s.expires_at, u.roles, u.tier, t.used_at IS NOT NULL AS used,
        s.id IN (SELECT id FROM live_sessions) AS live,
        t.used_by = $2 AND t.used_at > clock_timestamp() - make_interval(secs => $4)
        AND next.token_hash IS NOT NULL AND next.used_at IS NULL AS repeatable
@@ -57,7 +57,7 @@ class PostgresSessions:
 
     async def check(self, session_id: UUID) -> Active | None:
         row = await self._database.fetchrow("SELECT * FROM live_sessions WHERE id = $1", session_id)
-        return _active(row) if row else None
+        return active_of(row) if row else None
 
     async def start(self, user_id: UUID, refresh_token: str, *, call: Call) -> Active:
         session_id, hashed = uuid4(), _hash(refresh_token)
@@ -69,7 +69,7 @@ class PostgresSessions:
             await _record(connection, user_id, "auth.login", f"session:{session_id}", row is not None)
         if row is None:
             raise Unauthorized("the account is disabled", reason="account_disabled")
-        return _active(row)
+        return active_of(row)
 
     async def rotate(self, refresh_token: str, successor: str, *, call: Call) -> Active:
         old, new, client = _hash(refresh_token), _hash(successor), _client(call)
@@ -88,7 +88,7 @@ class PostgresSessions:
                 await revoke(connection, row["user_id"], row["id"], source="/functions/refresh")
         if refusal is not None or row is None:
             raise refusal or _invalid()
-        return _active(row)
+        return active_of(row)
 
     async def of(self, user_id: UUID, *, current: UUID) -> tuple[Session, ...]:
         rows = await self._database.fetch(_LIST, user_id, current)
@@ -145,11 +145,13 @@ def _invalid() -> Unauthorized:
     return Unauthorized("the refresh token is not valid", reason="token_invalid")
 
 
-def _active(row: asyncpg.Record) -> Active:
+def active_of(row: asyncpg.Record) -> Active:
+    """Of a row with the columns of live_sessions."""
     return Active(
         session_id=row["id"],
         user_id=row["user_id"],
         roles=frozenset(row["roles"]),
+        tier=row["tier"],
         expires_at=row["expires_at"],
     )
 
