@@ -26,7 +26,7 @@ def _list(_: argparse.Namespace) -> int:
 
 
 def _row(spec: "Spec") -> tuple[str, ...]:
-    from shared.function import Every, Http, OnEvent, Service, Tool
+    from shared.function import Every, Http, OnEvent, Service, Tool, WebSocket
 
     match spec.trigger:
         case Http(method=method, path=path):
@@ -39,11 +39,13 @@ def _row(spec: "Spec") -> tuple[str, ...]:
             trigger = f"every {seconds:g} s"
         case Service():
             trigger = "service"
+        case WebSocket(path=path):
+            trigger = f"socket {path}"
     scope = spec.trigger.scope if isinstance(spec.trigger, Http | Tool) else None
     ports = ",".join(port.__name__ for port in spec.ports.values())
     scale = f"{spec.scale.min}..{spec.scale.max} at {spec.scale.target}"
     timeout = f"{spec.timeout_s:g} s"
-    framework = "no" if isinstance(spec.trigger, Every | Service) else "yes"
+    framework = "no" if isinstance(spec.trigger, Every | Service | WebSocket) else "yes"
     return spec.deployed, trigger, scope or "-", ports or "-", scale, timeout, framework
 
 
@@ -63,10 +65,10 @@ def _call(asked: argparse.Namespace) -> int:
 async def _called(spec: "Spec", text: str, user_id: UUID) -> str:
     from shared.config import Settings
     from shared.errors import Invalid
-    from shared.function import Service, Tool
+    from shared.function import Service, Tool, WebSocket
     from shared.wiring import Ports
 
-    if isinstance(spec.trigger, Service):
+    if isinstance(spec.trigger, Service | WebSocket):
         raise Invalid(f"{spec.name} runs until it is stopped: see `serve`")
     async with Ports(Settings.read()) as ports:
         given = await ports.of(spec)
@@ -97,6 +99,7 @@ async def _handled(spec: "Spec", text: str, ports: dict[str, object], _: UUID) -
     from shared.errors import Invalid
     from shared.function import Call, Page, Reply
     from shared.payload import from_body
+    from shared.streams import Stream
 
     calls = [name for name, port in spec.ports.items() if port is Call]
     given = {**ports, **dict.fromkeys(calls, Call(request_id="call"))}
@@ -106,6 +109,8 @@ async def _handled(spec: "Spec", text: str, ports: dict[str, object], _: UUID) -
     result = await asyncio.wait_for(spec.handler(*payload, **given), spec.timeout_s)
     if isinstance(result, Page):
         return result.body.decode()
+    if isinstance(result, Stream):
+        return b"".join([piece async for piece in result.pieces]).decode()
     data = result.data if isinstance(result, Reply) else result
     return TypeAdapter(result_type(spec)).dump_json(data, indent=2, by_alias=True).decode()
 
@@ -153,6 +158,16 @@ def _check(_: argparse.Namespace) -> int:
     return 1 if found else 0
 
 
+def _mcp_config(asked: argparse.Namespace) -> int:
+    from shared.catalog import agent_names
+    from shared.config import Settings
+    from shared.mcp.client_config import client_config, running_api
+
+    api = asked.api or running_api(Settings.read().home)
+    print(json.dumps(client_config(agent_names(), api=api), indent=2))
+    return 0
+
+
 def _gateway(asked: argparse.Namespace) -> int:
     from shared.catalog import all_functions
     from shared.local import gateway
@@ -190,6 +205,9 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("migrate", help="bring the database up to date").set_defaults(run=_migrate)
     commands.add_parser("write", help="write the files that follow from the declarations").set_defaults(run=_write)
     commands.add_parser("check", help="compare them").set_defaults(run=_check)
+    mcp = commands.add_parser("mcp-config", help="print what MCP clients are configured with")
+    mcp.add_argument("--api", help="where callers reach the platform; else where it runs on this machine")
+    mcp.set_defaults(run=_mcp_config)
     call = commands.add_parser("call", help="call one function once, here")
     call.add_argument("name")
     call.add_argument("json", nargs="?", default="{}", help="the payload")

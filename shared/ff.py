@@ -14,14 +14,14 @@ if (root := str(Path(__file__).resolve().parent.parent)) not in sys.path:
     sys.path.insert(0, root)
 
 from shared.catalog import find
-from shared.function import Every, Service
+from shared.function import Every, Service, WebSocket
 from shared.serve import App
 
 
 def target(name: str) -> Callable[[Any], App]:
     """Raises LookupError for a name that no function has, or a long-running one."""
     spec = find(name)
-    if isinstance(spec.trigger, Service | Every):
+    if isinstance(spec.trigger, Service | Every | WebSocket):
         raise LookupError(f"{name!r} is long-running: it answers no requests")
     app = App([spec])
 

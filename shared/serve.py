@@ -3,25 +3,36 @@
 import asyncio
 import gc
 import logging
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, MutableMapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
 
-from shared.asgi import Answer, Disconnected, Receive, Request, Scope, Send, failure, send_answer
+from shared.asgi import Answer, Disconnected, Receive, Request, Scope, Send, failure, send_answer, send_pieces
 from shared.config import Settings
 from shared.deadline import Deadline
 from shared.endpoints import Endpoint, HttpEndpoint, Opened
-from shared.errors import MethodNotAllowed, SutazaiError, TimedOut
-from shared.function import Http, OnEvent, Spec, Tool
+from shared.errors import MethodNotAllowed, NotFound, SutazaiError, TimedOut
+from shared.function import Http, OnEvent, Spec, Tool, WebSocket
 from shared.routing import Routes
 from shared.wiring import Ports
 
+if TYPE_CHECKING:
+    import socket
+
+    from uvicorn.server import Server
+
+    from shared.sockets import SocketEndpoint
+
 logger = logging.getLogger("sutazai.serve")
+
+SOCKET_FRAME_BYTES = 64 * 1024
 
 
 class App:
     """Serves the given functions: routes under their paths, events and agents' actions at `/`.
 
-    `beside`: what else lives as long as the app, with the same ports.
+    `beside`: what else lives as long as the app, with the same ports; `routes`: what leads to it. `ports`: opened
+    before, and closed by whoever has opened them.
     """
 
     def __init__(
@@ -31,6 +42,8 @@ class App:
         settings: Settings | None = None,
         overrides: dict[type, object] | None = None,
         beside: Iterable[Opened] = (),
+        routes: Iterable[tuple[str, str, Endpoint]] = (),
+        ports: Ports | None = None,
     ) -> None:
         specs = tuple(specs)
         self._settings = settings
@@ -38,18 +51,40 @@ class App:
         self._opening = asyncio.Lock()
         self._stack = AsyncExitStack()
         self._ready = False
+        self._stopping = asyncio.Event()
         self._routes: Routes[Endpoint] = Routes()
+        self._sockets: dict[str, SocketEndpoint] = {}
         self._opened: list[Opened] = list(beside)
+        self._ports = ports
+        for route in routes:
+            self._routes.add(*route)
         for spec in specs:
             if isinstance(spec.trigger, Http):
                 endpoint = HttpEndpoint(spec)
                 self._routes.add(spec.trigger.method, spec.trigger.path, endpoint)
                 self._opened.append(endpoint)
+            elif isinstance(spec.trigger, WebSocket):
+                self._add_socket(spec)
         # An endpoint's process imports neither what consumes events nor what runs tasks.
         if events := [spec for spec in specs if isinstance(spec.trigger, OnEvent)]:
             self._add_consumers(events)
         elif actions := [spec for spec in specs if isinstance(spec.trigger, Tool)]:
             self._add_agent(tuple(actions))
+
+    @property
+    def has_sockets(self) -> bool:
+        return bool(self._sockets)
+
+    def stop_streams(self) -> None:
+        """What goes on until its client leaves would hold up the end: clients come back to whoever is next."""
+        self._stopping.set()
+
+    def _add_socket(self, spec: Spec) -> None:
+        from shared.sockets import SocketEndpoint
+
+        endpoint = SocketEndpoint(spec)
+        self._opened.append(endpoint)
+        self._sockets[endpoint.path] = endpoint
 
     def _add_consumers(self, specs: list[Spec]) -> None:
         from shared.consumer import EventEndpoint
@@ -66,6 +101,8 @@ class App:
         self._routes.add("POST", "/", agent.wake_up)
         for endpoint in agent.attached:
             self._routes.add("POST", f"/{endpoint.spec.tool.name}", endpoint)
+        for route in agent.mcp.routes:
+            self._routes.add(*route)
 
     async def open(self) -> None:
         """Opens all ports; the first request does it where a host has no lifespan. Raises Unavailable."""
@@ -74,8 +111,10 @@ class App:
                 return
             # What was opened before one failed is closed again: the next request starts over.
             async with AsyncExitStack() as stack:
-                settings = self._settings or Settings.read()
-                ports = await stack.enter_async_context(Ports(settings, self._overrides))
+                ports = self._ports
+                if ports is None:
+                    settings = self._settings or Settings.read()
+                    ports = await stack.enter_async_context(Ports(settings, self._overrides))
                 for opened in self._opened:
                     await stack.enter_async_context(opened.opened(ports))
                 self._stack = stack.pop_all()
@@ -99,14 +138,34 @@ class App:
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         else:
+            await self._converse(scope, receive, send)
+
+    async def _converse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A socket that is refused before it opens gets the answer of a request."""
+        request = Request({**scope, "method": "GET"}, receive)
+        try:
+            request.check_headers()
+            endpoint = self._sockets.get(request.path)
+            if endpoint is None:
+                raise NotFound(f"no socket is served at {request.path[:200]!r}")
+            if not self._ready:
+                await self.open()
+        except SutazaiError as error:
             await receive()
-            await send({"type": "websocket.close", "code": 4404})
+            await send_answer(_denying(send), failure(request.request_id, error), request.request_id)
+        else:
+            await endpoint.serve(scope, receive, send)
 
     async def _serve(self, request: Request, send: Send) -> None:
         try:
             answer = await self._answer(request)
         except Disconnected:
             return
+        if answer.pieces is not None and request.method != "HEAD" and answer.status != 204:
+            await send_pieces(send, request, answer, stopping=self._stopping)
+            return
+        if answer.pieces is not None:
+            await answer.pieces.aclose()
         await send_answer(send, answer, request.request_id, with_body=request.method != "HEAD")
 
     async def _answer(self, request: Request) -> Answer:
@@ -152,12 +211,36 @@ class App:
         await send({"type": "lifespan.shutdown.complete"})
 
 
+def _denying(send: Send) -> Send:
+    """Answers as those to requests, in place of opening a socket."""
+
+    async def deny(message: MutableMapping[str, object]) -> None:
+        await send({**message, "type": f"websocket.{message['type']}"})
+
+    return deny
+
+
 def run(app: App, *, host: str, port: int, drain_s: int = 30, fd: int | None = None) -> None:
     """Serve until SIGTERM, then drain. `fd`: a socket that listens already."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    server = server_of(app, host=host, port=port, drain_s=drain_s, fd=fd)
+    # What is loaded by now stays for good, so collections need not look at it; and they are on, whoever put them off.
+    gc.freeze()
+    # A request's objects are gone with it, so looking after every 700th finds nothing, for a twentieth of the time.
+    gc.set_threshold(20_000, 20, 50)
+    gc.enable()
+    server.run()
+
+
+def server_of(app: App, *, host: str, port: int, drain_s: int = 30, fd: int | None = None) -> "Server":
     from uvicorn.config import Config
     from uvicorn.server import Server
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    class Stopping(Server):
+        async def shutdown(self, sockets: "list[socket.socket] | None" = None) -> None:
+            app.stop_streams()
+            await super().shutdown(sockets)
+
     config = Config(
         app,
         host=host,
@@ -165,7 +248,10 @@ def run(app: App, *, host: str, port: int, drain_s: int = 30, fd: int | None = N
         fd=fd,
         loop="uvloop",
         http="httptools",
-        ws="none",
+        # Whoever has no socket starts without what serves one.
+        ws="shared.socket_protocol:BoundedSocket" if app.has_sockets else "none",
+        ws_max_size=SOCKET_FRAME_BYTES,
+        ws_per_message_deflate=False,
         lifespan="on",
         log_config=None,
         access_log=False,
@@ -175,7 +261,4 @@ def run(app: App, *, host: str, port: int, drain_s: int = 30, fd: int | None = N
         timeout_graceful_shutdown=drain_s,
         h11_max_incomplete_event_size=64 * 1024,
     )
-    # What is loaded by now stays for good, so collections need not look at it; and they are on, whoever put them off.
-    gc.freeze()
-    gc.enable()
-    Server(config).run()
+    return Stopping(config)

@@ -16,12 +16,12 @@ import pytest
 import shared.serve
 from shared.catalog import all_functions, find
 from shared.config import Settings
-from shared.function import Every, Http, OnEvent, Service, Spec, Tool
+from shared.function import Every, Http, OnEvent, Service, Spec, Tool, WebSocket
 
 ROOT = Path(__file__).resolve().parent.parent
 DOOR = ROOT / "shared" / "ff.py"
 SPECS = all_functions()
-LONG_RUNNING = [spec.name for spec in SPECS if isinstance(spec.trigger, Service | Every)]
+LONG_RUNNING = [spec.name for spec in SPECS if isinstance(spec.trigger, Service | Every | WebSocket)]
 TOOLS = [spec for spec in SPECS if isinstance(spec.trigger, Tool)]
 OTHERS = [spec for spec in SPECS if isinstance(spec.trigger, Http | OnEvent)]
 UUID = "00000000-0000-4000-8000-000000000000"

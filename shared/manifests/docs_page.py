@@ -118,7 +118,7 @@ def _answers(operation: Document, document: Document) -> Iterable[tuple[str, str
         name = response.get("$ref", "").rpartition("/")[2]
         found = document["components"]["responses"][name] if name else response
         shapes = []
-        for media, content in found["content"].items():
+        for media, content in found.get("content", {}).items():
             schema = content["schema"]
             data = schema.get("properties", {}).get("data")
             shapes.append(f"<code>data</code>: {_shape(data)}" if data is not None else _shape(schema))

@@ -1,0 +1,1 @@
+"""/ws: what happens, told as it happens, and commands on the same socket."""
