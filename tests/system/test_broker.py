@@ -13,29 +13,22 @@ import aio_pika
 import asyncpg
 import pytest
 
-from tests.chaos.broker import outage, submitting
-from tests.rabbitmq import RabbitMQ
+from tests.chaos.broker import submitting
+from tests.rabbitmq import RabbitMQ, vhost
 from tests.system.platform import REPOSITORY, Client, Platform
 
 
 @pytest.fixture(scope="module")
-def own_broker() -> Iterator[RabbitMQ]:
-    """To be stopped at will."""
-    with RabbitMQ() as broker:
-        yield broker
-
-
-@pytest.fixture(scope="module")
-def platform(own_broker: RabbitMQ) -> Iterator[Platform]:
-    with tempfile.TemporaryDirectory(prefix="sutazai-broker-") as folder:
+def platform(broker: RabbitMQ) -> Iterator[Platform]:
+    with tempfile.TemporaryDirectory(prefix="sutazai-broker-") as folder, vhost(broker) as url:
         Path(folder).chmod(0o755)
-        with Platform(Path(folder) / "home", SUTAZAI_AMQP_URL=own_broker.url()) as platform:
+        with Platform(Path(folder) / "home", SUTAZAI_AMQP_URL=url) as platform:
             yield platform
 
 
-def test_wake_ups_travel_through_the_task_queue(platform: Platform, own_broker: RabbitMQ) -> None:
+def test_wake_ups_travel_through_the_task_queue(platform: Platform) -> None:
     async def scenario() -> None:
-        connection = await aio_pika.connect(own_broker.url())
+        connection = await aio_pika.connect(platform.environ["SUTAZAI_AMQP_URL"])
         try:
             channel = await connection.channel()
             copies = await channel.declare_queue(exclusive=True)
@@ -50,16 +43,6 @@ def test_wake_ups_travel_through_the_task_queue(platform: Platform, own_broker: 
             assert message.content_type == "application/cloudevents+json"
         finally:
             await connection.close()
-
-    asyncio.run(scenario())
-
-
-@pytest.mark.parametrize("wiped", [False, True])
-def test_a_broker_that_is_away_refuses_and_loses_nothing(platform: Platform, own_broker: RabbitMQ, wiped: bool) -> None:
-    async def scenario() -> None:
-        async with Client(platform.api) as client:
-            targets = await outage(platform, client, own_broker, seconds=4, wiped=wiped)
-        assert {name: target.value for name, target in targets.items() if not target.holds} == {}
 
     asyncio.run(scenario())
 
@@ -127,7 +110,7 @@ async def _standing_by(record: "asyncpg.Connection[asyncpg.Record]") -> None:
             await asyncio.sleep(0.05)
 
 
-def test_a_queue_with_other_arguments_refuses_the_start_and_is_named(own_broker: RabbitMQ) -> None:
+def test_a_queue_with_other_arguments_refuses_the_start_and_is_named(amqp_url: str) -> None:
     async def declare_without_priorities(url: str) -> None:
         connection = await aio_pika.connect(url)
         arguments: dict[str, Any] = {"x-message-ttl": 3_600_000, "x-dead-letter-exchange": "task_queue.dead"}
@@ -136,7 +119,6 @@ def test_a_queue_with_other_arguments_refuses_the_start_and_is_named(own_broker:
 
     with tempfile.TemporaryDirectory(prefix="sutazai-mismatch-") as folder:
         Path(folder).chmod(0o755)
-        url = own_broker.url(own_broker.add_vhost())
-        asyncio.run(declare_without_priorities(url))
+        asyncio.run(declare_without_priorities(amqp_url))
         with pytest.raises(RuntimeError, match=r"RabbitMQ has something otherwise.*'x-max-priority' for queue 'task_q"):
-            Platform(Path(folder) / "home", SUTAZAI_AMQP_URL=url).start()
+            Platform(Path(folder) / "home", SUTAZAI_AMQP_URL=amqp_url).start()

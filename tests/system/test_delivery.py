@@ -1,19 +1,16 @@
-"""Tasks on the whole platform, and on an agent's app: what was accepted ends, once, whoever is killed meanwhile."""
+"""Tasks where the whole platform ends, and on an agent's app: what was accepted ends, once."""
 
 import asyncio
 import os
 import subprocess
 import sys
 import tempfile
-import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
-import asyncpg
 import httpx
 import pytest
 
@@ -23,27 +20,18 @@ from shared.ports.tasks import NewTask, Tasks
 from shared.serve import App
 from shared.stores.postgres.database import Database
 from shared.wiring import Ports
-from tests.chaos.ledger_origin import Origin, origin
+from tests.chaos.ledger_origin import Origin, origin_in_thread
 from tests.people import place
 from tests.system.platform import REPOSITORY, Client, Platform
+from tests.system.tasks import effects, play, running
 
 T = TypeVar("T")
-RESULTS = "('task.succeeded.v1', 'task.failed.v1', 'task.cancelled.v1', 'task.expired.v1')"
 
 
 @pytest.fixture(scope="module")
 def outside() -> Iterator[Origin]:
-    """A stranger's server, in a thread of its own."""
-    loop, here = asyncio.new_event_loop(), origin()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    try:
-        yield asyncio.run_coroutine_threadsafe(here.__aenter__(), loop).result(10)
-        asyncio.run_coroutine_threadsafe(here.__aexit__(None, None, None), loop).result(10)
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
-        loop.close()
+    with origin_in_thread() as outside:
+        yield outside
 
 
 @pytest.fixture(scope="module")
@@ -54,97 +42,7 @@ def platform(outside: Origin) -> Iterator[Platform]:
             yield platform
 
 
-def play(platform: Platform, scenario: Callable[[Client], Awaitable[T]], *, within_s: float = 45) -> T:
-    async def bounded() -> T:
-        async with asyncio.timeout(within_s), Client(platform.api) as client:
-            return await scenario(client)
-
-    return asyncio.run(bounded())
-
-
-@asynccontextmanager
-async def record(platform: Platform) -> AsyncIterator[Any]:
-    connection = await asyncpg.connect(platform.postgres_url, server_settings={"search_path": "sutazai"})
-    try:
-        yield connection
-    finally:
-        await connection.close()
-
-
-async def until(holds: Callable[[], Awaitable[bool]]) -> None:
-    """What happens in another process can only be asked for again and again; the caller's deadline bounds it."""
-    while not await holds():
-        await asyncio.sleep(0.02)
-
-
-async def running(client: Client, task_id: str) -> None:
-    async def begun() -> bool:
-        return bool((await client.task(task_id))["status"] == "running")
-
-    await until(begun)
-
-
-async def worker_of(platform: Platform, task_id: str) -> int:
-    """The process that runs a task."""
-    async with record(platform) as connection:
-        held = "SELECT worker_id FROM agent_executions WHERE id = $1"
-        slot = await connection.fetchval(f"SELECT slot FROM workers WHERE id = ({held})", UUID(task_id))
-    [pid] = [
-        pid
-        for pid in platform.pids()["worker"]
-        if f"SUTAZAI_WORKER_SLOT={slot}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    ]
-    return pid
-
-
-async def effects(platform: Platform, ids: list[str]) -> tuple[dict[str, int], dict[str, int]]:
-    """By execution: how many effects it left, and how many results were announced."""
-    async with record(platform) as connection:
-        left = await connection.fetch("SELECT execution_id::text AS id, count(*) AS n FROM ledger GROUP BY 1")
-        results = f"SELECT subject AS id, count(*) AS n FROM events WHERE type IN {RESULTS} GROUP BY 1"
-        ended = await connection.fetch(results)
-    found = [{row["id"]: row["n"] for row in rows if row["id"] in ids} for rows in (left, ended)]
-    return found[0], found[1]
-
-
 # --- the whole platform --------------------------------------------------------------------------------------------
-
-
-def test_a_task_whose_worker_is_killed_is_done_within_five_seconds(platform: Platform, outside: Origin) -> None:
-    async def scenario(client: Client) -> None:
-        asked = {"duration_ms": 1500, "url": outside.url}
-        task_id = str((await client.execute("everything", "ledger", asked))["task_id"])
-        await running(client, task_id)
-        platform.kill(await worker_of(platform, task_id))
-        task = await client.ended(task_id, within_s=5)
-        assert (task["status"], task["attempts"], task["losses"]) == ("succeeded", 1, 1)
-        assert task["result"]["first"] is True and task["result"]["url_status"] == 200
-        assert await effects(platform, [task_id]) == ({task_id: 1}, {task_id: 1})
-        assert outside.keys[task_id] == {f"{task_id}:effect"}
-        assert [event["sequence"] for event in task["events"]] == [1, 2, 3, 4, 5]
-        assert [event["type"] for event in task["events"]] == [
-            "task.submitted.v1",
-            "task.started.v1",
-            "task.requeued.v1",
-            "task.started.v1",
-            "task.succeeded.v1",
-        ]
-
-    play(platform, scenario)
-
-
-def test_the_neighbours_of_a_killed_process_are_done_too(platform: Platform, outside: Origin) -> None:
-    async def scenario(client: Client) -> None:
-        ids = [(await client.execute("everything", "ledger", {"duration_ms": 800}))["task_id"] for _ in range(10)]
-        await running(client, ids[-1])
-        for pid in platform.pids()["worker"]:
-            platform.kill(pid)
-        tasks = [await client.ended(task_id, within_s=10) for task_id in ids]
-        assert [task["status"] for task in tasks] == ["succeeded"] * 10
-        once = dict.fromkeys(ids, 1)
-        assert await effects(platform, ids) == (once, once)
-
-    play(platform, scenario)
 
 
 def test_killing_everything_at_once_loses_nothing(platform: Platform, outside: Origin) -> None:
@@ -164,50 +62,6 @@ def test_killing_everything_at_once_loses_nothing(platform: Platform, outside: O
         once = dict.fromkeys(ids, 1)
         assert await effects(platform, ids) == (once, once)
         assert [outside.keys[task_id] for task_id in ids] == [{f"{task_id}:effect"} for task_id in ids]
-
-    play(platform, scenario)
-
-
-def test_wake_ups_that_come_five_times_and_late_change_nothing(platform: Platform) -> None:
-    async def scenario(client: Client) -> None:
-        async with record(platform) as connection:
-            done = asyncio.Event()
-
-            async def pester() -> None:
-                while not done.is_set():
-                    wake_up = "'[\"everything\", ' || n || ']'"
-                    await connection.execute(
-                        f"SELECT pg_notify('sutazai_wake', {wake_up}) FROM generate_series(1, 5) n"
-                    )
-                    await asyncio.sleep(0.005)
-
-            pestering = asyncio.create_task(pester())
-            ledger = {"agent_id": "everything", "task": "ledger"}
-            body = [{**ledger, "parameters": {"duration_ms": n % 50}} for n in range(100)]
-            answer = await client.http.post("/api/v1/agents/execute", json={"tasks": body})
-            ids = [task["task_id"] for task in answer.json()["data"]["tasks"]]
-            tasks = [await client.ended(task_id) for task_id in ids]
-            done.set()
-            await pestering
-        assert [(task["status"], task["attempts"], task["losses"]) for task in tasks] == [("succeeded", 1, 0)] * 100
-        once = dict.fromkeys(ids, 1)
-        assert await effects(platform, ids) == (once, once)
-
-    play(platform, scenario)
-
-
-def test_a_process_that_a_tool_ends_takes_nobody_with_it(platform: Platform) -> None:
-    async def scenario(client: Client) -> None:
-        before = platform.pids()["worker"]
-        slow = {"duration_ms": 1000}
-        neighbours = [(await client.execute("everything", "ledger", slow))["task_id"] for _ in range(8)]
-        crash = (await client.execute("everything", "ledger-crash", {"failure": "exit", "fail_attempts": 1}))["task_id"]
-        await running(client, neighbours[-1])
-        poisoned = await client.ended(crash)
-        assert (poisoned["status"], poisoned["attempts"], poisoned["losses"]) == ("succeeded", 2, 0)
-        tasks = [await client.ended(task_id) for task_id in neighbours]
-        assert [(task["status"], task["attempts"], task["losses"]) for task in tasks] == [("succeeded", 1, 0)] * 8
-        assert platform.pids()["worker"] == before
 
     play(platform, scenario)
 
