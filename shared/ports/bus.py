@@ -14,7 +14,7 @@ Handle = Callable[[Envelope], Awaitable[None]]
 class WakeUp:
     """Up to `wanted` tasks of an agent can be claimed. It may come twice, late or never: nothing depends on it.
 
-    `priority` is the highest among them where that is known; it orders wake-ups, and tasks are ordered anew when claimed.
+    `priority` is the highest among them where that is known. It orders wake-ups; tasks are ordered when claimed.
     """
 
     agent: str
@@ -33,10 +33,16 @@ class Bus(Protocol):
         """
 
     async def make_up(self) -> None:
-        """Sees to what the transport has lost or could not deliver. Only the active keeper calls it. Raises Unavailable."""
+        """Sees to what the transport has lost or could not deliver. Only the active keeper calls it.
+
+        Raises Unavailable.
+        """
 
     def waking(self, agents: Collection[str], heard: Callable[[WakeUp], None]) -> AbstractAsyncContextManager[None]:
         """Calls `heard` for each wake-up of these agents."""
+
+    async def pass_on(self, agent: str) -> None:
+        """This process has no room for more of an agent's tasks, and another may have. Never raises."""
 
     async def consume(self, consumer: str, type: str, handle: Handle) -> None:
         """Hands each event of a type to `handle`, at least once and in order, until cancelled.

@@ -370,3 +370,23 @@ def test_a_replayed_dead_letter_comes_as_the_envelope_it_was(open_bus: OpenBus) 
             assert await envelopes.get() == first
 
     play(open_bus, 2, scenario)
+
+
+def test_a_wake_up_that_is_passed_on_reaches_another_process(open_bus: OpenBus) -> None:
+    async def scenario(keeper: Replica, one: Replica, two: Replica) -> None:
+        heard: dict[str, list[WakeUp]] = {"one": [], "two": []}
+        async with (
+            one.bus.waking(["echo"], heard["one"].append),
+            two.bus.waking(["echo"], heard["two"].append),
+        ):
+            for wake_ups in heard.values():
+                wake_ups.clear()
+            await keeper.bus.wake([WakeUp("echo", 32)])
+            # Whoever has heard it is full at once, and says so, and again when it hears its own words.
+            while not (heard["one"] and heard["two"]):
+                for name, replica in (("one", one), ("two", two)):
+                    if heard[name]:
+                        await replica.bus.pass_on("echo")
+                await asyncio.sleep(0.01)
+
+    play(open_bus, 3, scenario)

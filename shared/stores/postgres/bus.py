@@ -52,6 +52,9 @@ class PostgresBus:
         async with self._signals.listening("wake", hear):
             yield
 
+    async def pass_on(self, agent: str) -> None:
+        """Every process hears every wake-up."""
+
     async def consume(self, consumer: str, type: str, handle: Handle) -> None:
         changed = asyncio.Event()
         async with self._signals.listening("events", lambda _: changed.set()):

@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from aio_pika.abc import AbstractIncomingMessage
 
@@ -26,6 +27,8 @@ ATTEMPTS = 5
 _BACK_OFF_S = 0.25
 _RECONNECT_S = 0.5
 _PREFETCH = 64
+# Busy processes that tell one another would be heard by nobody else.
+_PASS_ON_S = 0.25
 # What a handler may still take once its process is told to stop.
 DRAIN_S = 5.0
 
@@ -41,6 +44,7 @@ class RabbitBus:
         self._hearers: list[tuple[Collection[str], Callable[[WakeUp], None]]] = []
         self._listening: asyncio.Task[None] | None = None
         self._tried = asyncio.Event()
+        self._passed_on_at: dict[str, float] = {}
 
     async def wake(self, wake_ups: Sequence[WakeUp]) -> None:
         await self._link.publish([_outgoing(wake_up) for wake_up in wake_ups])
@@ -99,6 +103,14 @@ class RabbitBus:
             heard(wake_up)
         if not hearers:
             logger.warning("nobody here serves the agent %r", wake_up.agent)
+
+    async def pass_on(self, agent: str) -> None:
+        """The queue gives each wake-up to one process, and the next one to another."""
+        now = time.monotonic()
+        if now - self._passed_on_at.get(agent, float("-inf")) >= _PASS_ON_S:
+            self._passed_on_at[agent] = now
+            with suppress(Unavailable):
+                await self.wake([WakeUp(agent, 1)])
 
     async def consume(self, consumer: str, type: str, handle: Handle) -> None:
         await self._again(consumer, lambda: self._consume(consumer, type, handle))
