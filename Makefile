@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --progress-b
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
-.PHONY: up down test check format manifests bench chaos security
+.PHONY: up down test check format manifests bench chaos security conformance
 
 # `exec`: signals reach the supervisor itself, and its end is the end of this.
 up: $(VENV)/.base
@@ -43,6 +43,10 @@ bench: $(VENV)/.dev
 chaos: $(VENV)/.dev
 	@exec $(BIN)/python -m tests.chaos.$(or $(C),$(error which one? `make chaos C=local`)) \
 		$(if $(N),--tasks $(N)) $(if $(S),--seeds $(S)) $(if $(MINUTES),--minutes $(MINUTES))
+
+# AGENT: one of them, else all; the official suite of MCP, through npm.
+conformance: $(VENV)/.dev
+	@exec $(BIN)/python -m tests.mcp.conformance $(AGENT)
 
 security: $(VENV)/.dev
 	@$(BIN)/ruff check --quiet --select S --ignore S101

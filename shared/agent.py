@@ -9,18 +9,20 @@ from shared.asgi import Answer, Request, success
 from shared.errors import Invalid
 from shared.function import MIB, Spec
 from shared.gate import Gate
+from shared.mcp.endpoint import McpEndpoint
 from shared.wiring import Ports
 from shared.worker import BUDGET_S, Worker
 
 
 class AgentEndpoints:
-    """Opens one worker for all actions; `wake_up` and `attached` are what routes lead to."""
+    """Opens one worker for all actions; `wake_up`, `attached` and `mcp` are what routes lead to."""
 
     def __init__(self, actions: tuple[Spec, ...]) -> None:
         self._actions = actions
         self._stack = AsyncExitStack()
         self.wake_up = WakeUpEndpoint(actions[0].agent)
         self.attached = [AttachedEndpoint(spec) for spec in actions]
+        self.mcp = McpEndpoint(actions)
 
     @asynccontextmanager
     async def opened(self, ports: Ports) -> AsyncIterator[None]:
@@ -29,6 +31,7 @@ class AgentEndpoints:
             for endpoint in self.attached:
                 endpoint.worker = worker
                 await endpoint.gate.open(ports)
+            await self.mcp.open(ports, worker)
             yield
 
 

@@ -34,7 +34,11 @@ class Batcher(Generic[ItemT, ResultT]):
 
     async def _drain(self) -> None:
         while self._waiting:
+            await self._gather()
             batch, self._waiting = self._waiting[: self._size], self._waiting[self._size :]
+            if not batch:
+                # Another one that runs beside this has taken it meanwhile.
+                continue
             results: Sequence[ResultT | Exception]
             try:
                 results = await self._run([item for item, _ in batch])
@@ -43,6 +47,13 @@ class Batcher(Generic[ItemT, ResultT]):
             _settle(batch, results)
         # In the same step in which nothing was waiting: what comes a step later must find no place taken.
         self._running.discard(cast(asyncio.Task[None], asyncio.current_task()))
+
+    async def _gather(self) -> None:
+        """Whatever is under way in this turn of the loop comes along: that costs nobody more than its own work."""
+        before = 0
+        while before < len(self._waiting) < self._size:
+            before = len(self._waiting)
+            await asyncio.sleep(0)
 
     async def close(self) -> None:
         """Returns once everything submitted has been run."""

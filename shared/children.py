@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -18,7 +19,10 @@ from shared.perform import RunContext, failed, timed_out
 from shared.ports.tasks import Claimed, Outcome, TaskError
 from shared.strict_json import Json
 
+logger = logging.getLogger("sutazai.children")
+
 _START_S = 20.0
+_WARM_AFTER_S = 0.5
 
 
 class _Died(Exception):
@@ -126,13 +130,35 @@ class Children:
         self._slots_alone = asyncio.Semaphore(size * 4)
         self._size = size
         self._idle: list[_Child] = []
+        self._leaving = False
+        self._hurry = asyncio.Event()
+        self._warming: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
-        """Starts one child ahead where there is any use for it."""
-        if self._wanted and not self._idle:
+    def warm(self) -> None:
+        """Starts one child ahead where there is any use for it, once those who need none have been answered."""
+        if self._wanted:
+            self._warming = asyncio.create_task(self._warm())
+
+    async def _warm(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._hurry.wait(), _WARM_AFTER_S)
+        if not self._leaving:
             self._idle.append(await self._nursery.child())
 
+    async def _warmed(self) -> None:
+        """Whoever wants a child by then gets that one."""
+        self._hurry.set()
+        if self._warming is not None and not self._warming.done():
+            await asyncio.wait([self._warming])
+
     async def close(self) -> None:
+        self._leaving = True
+        self._hurry.set()
+        if self._warming is not None:
+            # What is still being started would outlive us.
+            (failure,) = await asyncio.gather(self._warming, return_exceptions=True)
+            if isinstance(failure, Exception):
+                logger.error("no child could be started ahead: %r", failure)
         while self._idle:
             self._idle.pop().kill()
         await self._nursery.close()
@@ -168,7 +194,10 @@ class Children:
 
     @asynccontextmanager
     async def _child(self, *, alone: bool) -> AsyncIterator[_Child]:
-        child = None if alone else self._taken()
+        child = None
+        if not alone:
+            await self._warmed()
+            child = self._taken()
         child = child or await self._nursery.child()
         try:
             yield child

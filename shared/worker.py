@@ -5,7 +5,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -64,8 +64,8 @@ class Worker:
         for spec in self._actions.values():
             if not runs_in_child(spec):
                 self._opened[spec.module] = await self._ports.of(spec)
+        self._children.warm()
         try:
-            await self._children.start()
             self._id = await self._join(cold_start_ms=process_age_ms())
         except BaseException:
             await self._children.close()
@@ -116,8 +116,11 @@ class Worker:
                 await asyncio.wait(mine)
         return done
 
-    async def follow(self, agent: str, woken: asyncio.Event) -> None:
-        """Claims whenever it is woken and has room, until cancelled: one slow task holds up no other."""
+    async def follow(self, agent: str, woken: asyncio.Event, *, full: Callable[[str], object] = lambda _: None) -> None:
+        """Claims whenever it is woken and has room, until cancelled: one slow task holds up no other.
+
+        `full` is told when a claim has taken the last of its room, so that there may be more for others.
+        """
         slots = self._settings.worker_tasks
         mine: set[asyncio.Task[None]] = set()
 
@@ -138,6 +141,8 @@ class Worker:
                         work.add_done_callback(ended)
                     if len(claimed) < wanted:
                         break
+                    if len(mine) >= slots:
+                        full(agent)
             except Unavailable:
                 await asyncio.sleep(0.5)
                 woken.set()
@@ -153,12 +158,24 @@ class Worker:
             max_attempts=1,
         )
         if spec.tool.effect == "read":
-            began = time.perf_counter()
-            task = _unrecorded(new)
-            outcome = await self._perform(spec, task, RunContext(task.user_id, task.id, 1))
-            return await self._queue.record(new, outcome, time.perf_counter() - began), outcome
+            return await self._attached_read(spec, new)
         task = await self._queue.attach(self._id, new)
         return task.id, await self._attached_write(spec, task)
+
+    async def _attached_read(self, spec: Spec, new: NewTask) -> tuple[UUID, Outcome]:
+        run = RunContext(new.user_id, uuid4(), 1)
+        began = time.perf_counter()
+        try:
+            if runs_in_child(spec):
+                outcome = await self._perform(spec, _unrecorded(run.execution_id, new), run)
+            else:
+                outcome = await self._performed(spec, new.parameters, run, spec.timeout_s, False)
+        except asyncio.CancelledError:
+            lost = self._queue.record(new, _CALLER_LOST, time.perf_counter() - began, task_id=run.execution_id)
+            await asyncio.shield(lost)
+            raise
+        await self._queue.record(new, outcome, time.perf_counter() - began, task_id=run.execution_id)
+        return run.execution_id, outcome
 
     async def _attached_write(self, spec: Spec, task: Claimed) -> Outcome:
         run = RunContext(task.user_id, task.id, task.attempt)
@@ -195,14 +212,14 @@ class Worker:
         alone = task.losses > 0
         if alone or runs_in_child(spec):
             return await self._children.run(spec, task, run, timeout_s=timeout_s, alone=alone)
-        return await perform(
-            spec,
-            task.parameters,
-            run=run,
-            ports=self._opened[spec.module],
-            timeout_s=timeout_s,
-            attempts_left=task.attempt < task.max_attempts,
-        )
+        attempts_left = task.attempt < task.max_attempts
+        return await self._performed(spec, task.parameters, run, timeout_s, attempts_left)
+
+    async def _performed(
+        self, spec: Spec, parameters: Mapping[str, Json], run: RunContext, timeout_s: float, attempts_left: bool
+    ) -> Outcome:
+        ports = self._opened[spec.module]
+        return await perform(spec, parameters, run=run, ports=ports, timeout_s=timeout_s, attempts_left=attempts_left)
 
     async def _finish(self, task: Claimed, outcome: Outcome) -> bool:
         """Tries for as long as the task may still be ours: an outcome that is not recorded costs another run."""
@@ -261,10 +278,10 @@ class Worker:
                         await self._queue.progress(held.task, *latest)
 
 
-def _unrecorded(new: NewTask) -> Claimed:
+def _unrecorded(task_id: UUID, new: NewTask) -> Claimed:
     return Claimed(
         user_id=new.user_id,
-        id=uuid4(),
+        id=task_id,
         agent=new.agent,
         tool=new.tool,
         parameters=dict(new.parameters),

@@ -73,3 +73,20 @@ def test_items_of_callers_who_gave_up_are_still_run() -> None:
 
     asyncio.run(main())
     assert seen == [0, 1, 2]
+
+
+def test_batches_beside_one_another_take_each_item_once_and_none_is_empty() -> None:
+    seen: list[Sequence[int]] = []
+
+    async def run(items: Sequence[int]) -> list[int | Exception]:
+        seen.append(items)
+        await asyncio.sleep(0)
+        return [*items]
+
+    async def main() -> list[int]:
+        batcher: Batcher[int, int] = Batcher(run, size=3, parallel=3)
+        return list(await asyncio.gather(*map(batcher.submit, range(20))))
+
+    assert asyncio.run(main()) == list(range(20))
+    assert sorted(item for items in seen for item in items) == list(range(20))
+    assert all(1 <= len(items) <= 3 for items in seen)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import uvloop
@@ -10,13 +10,14 @@ import uvloop
 from shared.config import Settings
 from shared.function import Spec, Tool
 from shared.local.lock import ended_by_signals
+from shared.local.mcp_listener import listening
 from shared.ports.bus import Bus, WakeUp
 from shared.wiring import Ports
 from shared.worker import Worker
 
 
 def main(specs: Sequence[Spec], *, ready: Path) -> None:
-    """Works until SIGTERM, then drains. Touches `ready` once it can claim."""
+    """Works until SIGTERM, then drains. Writes to `ready` where it answers MCP, once it can claim."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     actions = [spec for spec in specs if isinstance(spec.trigger, Tool)]
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -33,8 +34,16 @@ async def _work(actions: Sequence[Spec], ready: Path) -> None:
                 woken[wake_up.agent].set()
 
             bus = await ports.open(Bus)
-            async with bus.waking(worker.agents, hear), asyncio.TaskGroup() as group:
+            async with (
+                bus.waking(worker.agents, hear),
+                listening(actions, worker=worker, ports=ports) as address,
+                asyncio.TaskGroup() as group,
+            ):
                 for agent, event in woken.items():
                     event.set()
-                    group.create_task(worker.follow(agent, event))
-                ready.touch()
+                    group.create_task(worker.follow(agent, event, full=_passing_on(bus, group)))
+                ready.write_text(address)
+
+
+def _passing_on(bus: Bus, group: asyncio.TaskGroup) -> Callable[[str], object]:
+    return lambda agent: group.create_task(bus.pass_on(agent))
