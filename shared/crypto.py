@@ -81,6 +81,11 @@ def refresh_key(folder: Path) -> bytes:
     return read_key(folder, "refresh")
 
 
+def ui_key(folder: Path) -> bytes:
+    """What the UI's server proves itself with."""
+    return read_key(folder, "ui")
+
+
 def signing_seeds(folder: Path) -> tuple[bytes, ...]:
     """The live Ed25519 seeds, newest first; the first signs, all of them verify."""
     if not _numbers(folder):

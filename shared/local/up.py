@@ -10,12 +10,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from shared.config import Settings
+from shared.crypto import ui_key
 from shared.errors import ConfigurationError
 from shared.local.admin import ensure_admin
 from shared.local.lock import HomeInUse, PortTaken, ended_by_signals, locked, pick_port, stop_holder, write_json
 from shared.local.postgres import postgres_service, postgres_url
 from shared.local.supervisor import Service, ServiceFailed, Supervisor
+from shared.local.ui import ui_origins, ui_service
 from shared.local.valkey import valkey_service, valkey_url
+from shared.ports.bus import Bus
 from shared.ports.passwords import Passwords
 from shared.ports.tasks import Queue
 from shared.ports.users import Users
@@ -23,6 +26,7 @@ from shared.stores.postgres.migrate import migrate
 from shared.wiring import Ports
 
 API_PORT = 10008
+UI_PORT = 11000
 
 
 def main() -> int:
@@ -58,22 +62,23 @@ async def _run(home: Path) -> None:
             (home / "run" / "urls.json").unlink(missing_ok=True)
             environ = await _stores(home, supervisor)
             await _prepare(Settings.read(environ), environ)
-            port = await pick_port(home, "api", _asked_port())
-            await _functions(home, supervisor, environ, port)
-            urls = {"api": f"http://127.0.0.1:{port}"}
+            port = await pick_port(home, "api", _asked_port("SUTAZAI_API_PORT", API_PORT))
+            ui_port = await pick_port(home, "ui", _asked_port("SUTAZAI_UI_PORT", UI_PORT))
+            api, ui = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{ui_port}"
+            await _functions(home, supervisor, environ, port, ui_port)
+            urls = {"api": api, "ui": ui, "mcp": f"{api}/mcp", "ws": f"ws://127.0.0.1:{port}/ws"}
             write_json(home / "run" / "urls.json", urls)
-            _say(
-                f"SutazAI is ready after {time.monotonic() - began:.1f} s: {urls['api']}/api/v1/docs (Ctrl-C stops it)"
-            )
+            ready_s = time.monotonic() - began
+            _say(f"SutazAI is ready after {ready_s:.1f} s: {ui}, API: {api}/api/v1/docs (Ctrl-C stops it)")
             await asyncio.Event().wait()
     with suppress(FileNotFoundError):
         (home / "run" / "urls.json").unlink()
 
 
-def _asked_port() -> int:
-    text = os.environ.get("SUTAZAI_API_PORT", str(API_PORT))
+def _asked_port(name: str, default: int) -> int:
+    text = os.environ.get(name, str(default))
     if not text.isdigit() or int(text) > 65535:
-        raise ConfigurationError(f"SUTAZAI_API_PORT is no port: {text!r}")
+        raise ConfigurationError(f"{name} is no port: {text!r}")
     return int(text)
 
 
@@ -104,6 +109,8 @@ async def _prepare(settings: Settings, environ: Mapping[str, str]) -> None:
     for name in await migrate(settings.postgres_url):
         _say(f"applied migration {name}")
     async with Ports(settings) as ports:
+        # Where there is a broker, its exchanges and queues are made now, or the start refused.
+        await ports.open(Bus)
         queue = await ports.open(Queue)
         # Whoever held the state folder before is dead, since the lock is ours: so are its workers.
         await queue.bury(_place())
@@ -118,19 +125,28 @@ def _place() -> str:
     return socket.gethostname()
 
 
-async def _functions(home: Path, supervisor: Supervisor, environ: Mapping[str, str], port: int) -> None:
+async def _functions(home: Path, supervisor: Supervisor, environ: Mapping[str, str], port: int, ui_port: int) -> None:
     gateway = Service(
         name="gateway",
         role="gateway",
         argv=(sys.executable, "-m", "functions", "gateway", "--port", str(port)),
-        ready=lambda: _answers(port),
-        env=environ,
+        ready=lambda: _answers(port, "/health/ready"),
+        env={**environ, "SUTAZAI_UI_ORIGINS": ui_origins(ui_port, environ)},
         stop_timeout_s=15,
+    )
+    keys = Settings.read(environ).keys_dir
+    ui_key(keys)
+    ui = ui_service(
+        environ,
+        port=ui_port,
+        api=f"http://127.0.0.1:{port}",
+        key=keys / "ui.key",
+        ready=lambda: _answers(ui_port, "/_stcore/health"),
     )
     workers = [_worker(home, number, environ) for number in range(_worker_count(environ))]
     try:
         async with asyncio.TaskGroup() as group:
-            for service in (gateway, *workers):
+            for service in (gateway, *workers, ui):
                 group.create_task(supervisor.start(service))
     except ExceptionGroup as failures:
         # One reason is enough to mend; mostly they share it.
@@ -159,10 +175,10 @@ def _worker(home: Path, number: int, environ: Mapping[str, str]) -> Service:
     )
 
 
-async def _answers(port: int) -> bool:
+async def _answers(port: int, path: str) -> bool:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
-        writer.write(b"GET /health/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         await writer.drain()
         return (await reader.readline()).split(b" ")[1:2] == [b"200"]
     finally:

@@ -71,8 +71,15 @@ class Platform:
 
     @property
     def api(self) -> str:
+        return self._url("api")
+
+    @property
+    def ui(self) -> str:
+        return self._url("ui")
+
+    def _url(self, name: str) -> str:
         urls = json.loads((self.home / "run" / "urls.json").read_text())
-        return str(urls["api"])
+        return str(urls[name])
 
     def pids(self) -> dict[str, list[int]]:
         try:

@@ -63,9 +63,16 @@ async def _people(platform: Platform) -> House:
                 sessions = (await client.http.get("/api/v1/auth/sessions")).json()["data"]
                 task = await client.execute("everything", "echo", {"message": MARK})
                 await client.ended(task["task_id"])
+                asked = {"agent_id": "everything", "task": "echo", "parameters": {"message": MARK}, "paused": True}
+                schedule = await client.http.post("/api/v1/schedules", json={**asked, "every_s": 3600})
+                scopes = ["profile:read", "tasks:read"]
+                key = await client.http.post("/api/v1/auth/api-keys", json={"name": MARK, "scopes": scopes})
                 house.ids = {
+                    "schedule_id": schedule.json()["data"]["id"],
                     "task_id": task["task_id"],
                     "user_id": me["id"],
+                    "letter_id": str(uuid4()),
+                    "key_id": key.json()["data"]["id"],
                     "session_id": re.findall(r"[0-9a-f-]{36}", json.dumps(sessions))[0],
                 }
     return house
@@ -451,7 +458,7 @@ def test_nobody_reads_or_touches_what_is_anothers(house: House, spec: Spec) -> N
             details = {} if answer.status_code == 404 else {"scope": spec.http.scope}
             assert answer.json()["error"]["details"] == details
         # A refusal names what was asked for.
-        said = re.sub(r"no (task|session) '?[0-9a-f-]{36}'?", "", answer.text)
+        said = re.sub(r"no (task|session|schedule|API key) '?[0-9a-f-]{36}'?", "", answer.text)
         for hidden in (MARK, "ada@example.org", *house.ids.values()):
             assert hidden not in said, (spec.name, hidden)
         async with house.as_("ada") as ada:
