@@ -5,9 +5,9 @@ from collections.abc import Coroutine
 from types import TracebackType
 from typing import Self, TypeVar
 
-T = TypeVar("T")
-
 from shared.alarms import alarms
+
+T = TypeVar("T")
 
 
 class Deadline:

@@ -21,7 +21,7 @@ class ActiveKey:
 
 
 class ApiKey(BaseModel):
-    """A key as its owner sees it: `hint` is how it begins. `expires_at` is None for one that lasts until it is deleted."""
+    """A key as its owner sees it: `hint` is how it begins. Without `expires_at` it lasts until it is deleted."""
 
     model_config = ConfigDict(frozen=True, defer_build=True)
     id: UUID

@@ -18,6 +18,8 @@ from tests.bench._cpu import cpu_s, family
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 _POLL_S = 0.005
+_CALM_LOOK_S = 0.5
+_CALM_LOOKS = 20
 _SETTLED_S = 1.2
 _STOP_S = 15
 
@@ -124,6 +126,17 @@ class Running:
         except (TimeoutError, RuntimeError, BrokenPipeError) as exc:
             logged = (self._home / "log").read_text()[-3000:]
             raise RuntimeError(f"{self._contestant.name} did not end {count} tasks:\n{logged}") from exc
+
+    async def calm(self) -> None:
+        """Waits until nothing is being started any more: what a process does once is no task's price."""
+        for _ in range(_CALM_LOOKS):
+            before = self._cpu_s()
+            await asyncio.sleep(_CALM_LOOK_S)
+            if self._cpu_s() - before < _CALM_LOOK_S / 20:
+                return
+
+    def _cpu_s(self) -> float:
+        return sum(cpu_s(pids) for pids in self.parts.values())
 
 
 async def _line(pipe: IO[str]) -> str:

@@ -133,6 +133,7 @@ async def _round_of(servers: Servers, rival: Contestant, tasks: int) -> Round:
 
         with Running(rival, Path(folder), environ) as running:
             await running.send(_WARM_UP, ended(_WARM_UP), within_s=_WITHIN_S)
+            await running.calm()
             meter = Meter(lambda: {**running.parts, **servers.parts()})
             await running.send(tasks, ended(_WARM_UP + tasks), within_s=_WITHIN_S)
             return await meter.round(tasks)
@@ -159,6 +160,7 @@ async def _ours(servers: Servers, tasks: int, *, through_rabbitmq: bool) -> Roun
 
             with Running(_OURS, Path(folder), environ) as running:
                 await running.send(_WARM_UP, ended, within_s=_WITHIN_S)
+                await running.calm()
                 meter = Meter(lambda: {**running.parts, **servers.parts()})
                 await running.send(tasks, ended, within_s=_WITHIN_S)
                 measured = await meter.round(tasks)
