@@ -66,6 +66,10 @@ _TRIM = {
     # Nobody has asked for their events in so long; the events before the last of them may go.
     "consumers": "DELETE FROM consumers WHERE due_at < now() - interval '30 days'"
     " AND seq < (SELECT max(seq) FROM events)",
+    "memory_acts": "DELETE FROM memory_acts WHERE at < now() - interval '31 days'",
+    "context_acts": "DELETE FROM context_acts WHERE at < now() - interval '31 days'",
+    "bank_acts": "DELETE FROM bank_acts WHERE at < now() - interval '31 days'",
+    "thought_sessions": "DELETE FROM thought_sessions WHERE expires_at < now()",
     "inbox": "DELETE FROM inbox WHERE at < now() - interval '30 days'",
     "idempotency_keys": "DELETE FROM idempotency_keys WHERE created_at < now() - interval '30 days'",
     "sessions": "DELETE FROM sessions WHERE expires_at < now() - interval '1 day'",

@@ -1,0 +1,1 @@
+"""memory-bank: notes on projects as named files, kept between sessions."""

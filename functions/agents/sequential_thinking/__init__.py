@@ -1,0 +1,1 @@
+"""sequential-thinking: problems thought through step by step, with revisions and branches that are remembered."""
