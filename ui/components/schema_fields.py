@@ -81,7 +81,9 @@ def entered_of(field: Field, value: JsonValue | Absent) -> Entered:
         return [] if field.kind == "choices" else None
     match field.kind:
         case "json":
-            return "" if value is None and not field.required else json.dumps(value, indent=2, ensure_ascii=False)
+            # Nothing says the same where null is what counts without it.
+            unsaid = value is None and field.default is None and not field.required
+            return "" if unsaid else json.dumps(value, indent=2, ensure_ascii=False)
         case "lines":
             return "\n".join(map(str, value)) if isinstance(value, list) else ""
         case "choices":
