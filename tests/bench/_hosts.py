@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Self, cast
@@ -30,6 +30,7 @@ class Host:
     request: bytes
     status: int = 200
     environ: Mapping[str, str] | None = None
+    start_s: float = _START_S
 
 
 class Running:
@@ -70,7 +71,7 @@ class Running:
 
     def first_answer(self) -> tuple[float, float]:
         """CPU and wall seconds from exec to the first answer. Raises RuntimeError with the log when it is wrong."""
-        while time.perf_counter() - self.began < _START_S and self._process.poll() is None:
+        while time.perf_counter() - self.began < self.host.start_s and self._process.poll() is None:
             try:
                 with socket.create_connection(("127.0.0.1", self.port)) as connection:
                     connection.settimeout(_START_S)
@@ -89,10 +90,15 @@ class Running:
         self._log.seek(0)
         return self._log.read().decode(errors="replace")[-4000:]
 
-    async def requests_cpu_s(self, count: int, *, connections: int = 8) -> float:
-        """CPU seconds per request, over keep-alive connections with one request at a time on each."""
+    async def requests_cpu_s(self, count: int, *, connections: int = 8, requests: Sequence[bytes] = ()) -> float:
+        """CPU seconds per request, over keep-alive connections with one request at a time on each.
+
+        `requests` are those of the connections in turn, else all send the host's.
+        """
         loop = asyncio.get_running_loop()
-        clients = [_Client(self.host, count // connections) for _ in range(connections)]
+        sent = requests or (self.host.request,)
+        hosts = [replace(self.host, request=sent[number % len(sent)]) for number in range(connections)]
+        clients = [_Client(host, count // connections) for host in hosts]
         before = self.cpu_s()
         for client in clients:
             await loop.create_connection(partial(_itself, client), "127.0.0.1", self.port)

@@ -1,9 +1,12 @@
-"""Our MCP server beside the official SDK's and FastMCP: `make bench B=mcp`.
+"""Our MCP server beside the official SDK's, FastMCP and ContextForge: `make bench B=mcp`.
 
-All in one run, in turns, with the same bytes of tools/call on the wire. CPU is user and system time of all processes of
-a server, PostgreSQL's not among them. Ours checks the token, validates the arguments and records every call.
+All in one run, in turns, with the same bytes of tools/call on the wire; only ContextForge, which has an environment of
+its own, speaks an older protocol, in sessions. `make bench B='mcp --without contextforge'` leaves it out. CPU is user
+and system time of all processes of a server, PostgreSQL's not among them. Ours checks the token, validates the
+arguments and records every call.
 """
 
+import argparse
 import asyncio
 import json
 import sys
@@ -23,7 +26,9 @@ from shared.crypto import signing_seeds
 from shared.local.postgres import running_postgres
 from shared.local.valkey import running_valkey
 from shared.stores.postgres.migrate import migrate
+from tests.bench import _mcp_contextforge as contextforge
 from tests.bench._hosts import Host, Running, python
+from tests.bench._mcp_contextforge import Gateway
 from tests.people import place
 from tests.report import at_least, at_most, report
 
@@ -75,7 +80,7 @@ def _hosts(environ: Mapping[str, str], bearer: str) -> list[Host]:
     ]
 
 
-async def _calls(hosts: Sequence[Host]) -> dict[str, float]:
+async def _calls(hosts: Sequence[Host], gateway: Gateway | None) -> dict[str, float]:
     """Medians of CPU seconds per call, by host."""
     seen: dict[str, list[float]] = {host.name: [] for host in hosts}
     async with AsyncExitStack() as stack:
@@ -83,15 +88,30 @@ async def _calls(hosts: Sequence[Host]) -> dict[str, float]:
         for server in servers:
             server.first_answer()
             await server.requests_cpu_s(WARM_CALLS, connections=CONNECTIONS)
-        for _ in range(ROUNDS):
+        beside: list[tuple[float, float]] = []
+        if gateway is not None:
+            await gateway.calls_cpu_s(contextforge.WARM_CALLS)
+        for number in range(ROUNDS):
             for server in servers:
                 seen[server.host.name].append(await server.requests_cpu_s(CALLS, connections=CONNECTIONS))
+            if gateway is not None and number < contextforge.ROUNDS:
+                beside.append(await gateway.calls_cpu_s(contextforge.CALLS))
     print(f"\ntools/call on {CONNECTIONS} keep-alive connections, median of {ROUNDS} times {CALLS}:")
     print(f"  {'':<24} {'us of CPU a call':>18} {'calls a CPU second':>20}")
     cpu_s = {name: median(values) for name, values in seen.items()}
     for name, value in cpu_s.items():
         print(f"  {name:<24} {value * 1e6:>18.1f} {1 / value:>20.0f}")
+    if beside:
+        _compare(cpu_s[OURS], *map(median, zip(*beside, strict=True)))
     return cpu_s
+
+
+def _compare(ours_s: float, gateway_s: float, both_s: float) -> None:
+    print(
+        f"\ncontextforge, {contextforge.SESSIONS} sessions, median of {contextforge.ROUNDS} times {contextforge.CALLS}:"
+    )
+    print(f"  us of CPU a call {gateway_s * 1e6:>14.1f}, with the upstream's {both_s * 1e6:.1f}")
+    print(f"  ours over it, calls a CPU second {gateway_s / ours_s:.1f}, with the upstream's {both_s / ours_s:.1f}")
 
 
 def _starts(hosts: Sequence[Host]) -> dict[str, tuple[float, float]]:
@@ -143,10 +163,25 @@ async def _recorded(postgres_url: str) -> tuple[int, int]:
         await connection.close()
 
 
-async def main() -> int:
+@asynccontextmanager
+async def _gateway(programs: Path | None, environ: Mapping[str, str], bearer: str) -> AsyncIterator[Gateway | None]:
+    if programs is None:
+        yield None
+        return
+    postgres_url, redis_url = environ["SUTAZAI_POSTGRES_URL"], environ["SUTAZAI_REDIS_URL"]
+    await contextforge.create_database(postgres_url)
+    # It makes 127.0.0.1 into localhost, which may be ::1 first.
+    upstream = python(*_UVICORN, "--host", "localhost", "tests.bench._mcp_sdk:app")
+    host = Host("upstream", upstream, _call(bearer), environ=environ)
+    with contextforge.serving(programs, host, postgres_url, redis_url) as gateway:
+        yield gateway
+
+
+async def main(programs: Path | None) -> int:
     async with _stores() as (environ, bearer):
         hosts = _hosts(environ, bearer)
-        cpu_s = await _calls(hosts)
+        async with _gateway(programs, environ, bearer) as gateway:
+            cpu_s = await _calls(hosts, gateway)
         ours, theirs = await _recorded(environ["SUTAZAI_POSTGRES_URL"])
         print(f"  recorded: {ours} calls by ours, {theirs} by the SDK with the same duties")
         starts = await asyncio.to_thread(_starts, hosts)
@@ -162,5 +197,11 @@ async def main() -> int:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--without", choices=[contextforge.NAME], help="leave a rival out")
+    try:
+        installation = None if parser.parse_args().without else contextforge.installed()
+    except RuntimeError as exc:
+        sys.exit(str(exc))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        sys.exit(runner.run(main()))
+        sys.exit(runner.run(main(installation)))
