@@ -37,7 +37,7 @@ _JSON = (b"content-type", b"application/json")
 _ALWAYS: Headers = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answer:
     """`pieces` follow the body, each sent as it comes."""
 

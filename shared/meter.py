@@ -24,7 +24,7 @@ class Meter:
         """
         assert self._limits
         if caller is not None:
-            quota = await self._limits.take(str(caller.user_id), caller.tier)
+            quota = await self._limits.take(caller.user_id, caller.tier)
         else:
             quota = await self._limits.take(f"address-{network_of(request.address)}", self._stranger_tier)
         if quota is None:

@@ -65,7 +65,8 @@ async def perform(
             result = spec.handler(*arguments, **given)
             if spec.is_async:
                 result = await result
-        return Outcome("succeeded", _json(spec, result))
+        value, written = _json(spec, result)
+        return Outcome("succeeded", value, written=written)
     except ValidationError as error:
         return failed(_not_as_declared(error))
     except TimeoutError:
@@ -77,7 +78,7 @@ async def perform(
         return failed(SutazaiError("something went wrong in this tool"))
 
 
-def _json(spec: Spec, result: object) -> Json:
+def _json(spec: Spec, result: object) -> tuple[Json, bytes]:
     value: Json = _results(spec.module, spec.result).dump_python(result, mode="json", by_alias=True, exclude_none=True)
     try:
         written = strict_json.dump(value)
@@ -86,7 +87,7 @@ def _json(spec: Spec, result: object) -> Json:
         raise SutazaiError("the tool's result is not JSON") from exc
     if len(written) > RESULT_BYTES:
         raise SutazaiError(f"the tool's result is larger than {RESULT_BYTES} bytes")
-    return value
+    return value, written
 
 
 def _not_as_declared(error: ValidationError) -> Invalid:

@@ -16,6 +16,7 @@ from shared.ports.tasks import Outcome
 from shared.strict_json import dump
 
 PAGE: Final = 100
+_CONTENT: Final = b'{"content":'
 _BLOCKS: Final = frozenset({"text", "image", "audio", "resource_link", "resource"})
 
 
@@ -49,11 +50,14 @@ class ActionTool:
         result = outcome.result
         if result is None:
             return Said(b"[]", None, False)
-        written = dump(result)
+        written = outcome.as_json()
+        structured = written if self.is_structured else None
         if self.is_content and isinstance(result, dict):
-            return Said(dump(result["content"]), written if self.is_structured else None, False)
+            # Where the blocks are all that it holds, they stand in what was written.
+            content = written[len(_CONTENT) : -1] if len(result) == 1 else dump(result["content"])
+            return Said(content, structured, False)
         text = result.encode() if isinstance(result, str) else written
-        return Said(_text(text), written if self.is_structured else None, False)
+        return Said(_text(text), structured, False)
 
     @property
     def definition(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Protocol
+from uuid import UUID
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +44,7 @@ class Quota:
 class Limits(Protocol):
     """One bucket per user, whatever they ask for: no more than burst + rate x t of it passes in any t."""
 
-    async def take(self, who: str, tier: str) -> Quota | None:
+    async def take(self, who: UUID | str, tier: str) -> Quota | None:
         """`who`: a user's id, or `address-` and the network of one who has not said. None where nothing is limited."""
 
     def sockets(self, tier: str) -> int:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, JsonValue
 
-from shared.strict_json import Json
+from shared.strict_json import Json, dump
 
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled", "expired"]
 TERMINAL: frozenset[Status] = frozenset({"succeeded", "failed", "cancelled", "expired"})
@@ -59,7 +59,8 @@ class TaskList(BaseModel):
     next_cursor: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# What each call makes one of is not frozen, here and below: that would double what it costs.
+@dataclass(slots=True, kw_only=True)
 class NewTask:
     user_id: UUID
     agent: str
@@ -77,17 +78,22 @@ class NewTask:
     callback_url: str | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outcome:
     """What a worker found: the end of a task, or, with `retry_in_s`, only of this attempt.
 
-    `cancelled` only tells an attached caller that the task had ended before its outcome could be written.
+    `cancelled` only tells an attached caller that the task had ended before its outcome could be written. `written`:
+    the result as JSON, where it has been written already.
     """
 
     status: Literal["succeeded", "failed", "cancelled"]
     result: Json = None
     error: TaskError | None = None
     retry_in_s: float | None = None
+    written: bytes | None = field(default=None, repr=False, compare=False)
+
+    def as_json(self) -> bytes:
+        return dump(self.result) if self.written is None else self.written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ A Redis that knows nothing is a new one only where the record says that there wa
 
 import asyncio
 import time
+from uuid import UUID
 
 from shared.config import Settings
 from shared.errors import Unavailable
@@ -93,7 +94,7 @@ class RedisLimits:
     def sockets(self, tier: str) -> int:
         return tier_of(tier).sockets
 
-    async def take(self, who: str, tier: str) -> Quota | None:
+    async def take(self, who: UUID | str, tier: str) -> Quota | None:
         per_hour = tier_of(tier).per_hour
         if per_hour is None:
             return None

@@ -70,21 +70,27 @@ class SignedTokens:
             raise _refused("it is not in the form of an access token")
         name = sha256(token.encode()).digest()
         with self._lock:
-            claims = self._verified.get(name)
-            if claims is not None:
+            known = self._verified.get(name)
+            if known is not None:
                 self._verified.move_to_end(name)
-        if claims is None:
-            if not _FORM.fullmatch(token):
-                raise _refused("it is not in the form of an access token")
-            claims = self._checked(token, keys)
+        claims = known or self._first_seen(token, keys)
         if claims.expires_at <= time.time():
             expired_at = datetime.fromtimestamp(claims.expires_at, UTC).isoformat().replace("+00:00", "Z")
             raise Unauthorized("the access token has expired", reason="token_expired", expired_at=expired_at)
+        if known is None:
+            self._remember(name, claims)
+        return claims
+
+    def _first_seen(self, token: str, keys: tuple[SigningKey, ...]) -> Claims:
+        if not _FORM.fullmatch(token):
+            raise _refused("it is not in the form of an access token")
+        return self._checked(token, keys)
+
+    def _remember(self, name: bytes, claims: Claims) -> None:
         with self._lock:
             self._verified[name] = claims
             while len(self._verified) > _REMEMBERED:
                 self._verified.popitem(last=False)
-        return claims
 
     def new_refresh(self) -> str:
         return _refresh(secrets.token_bytes(32))

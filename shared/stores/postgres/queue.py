@@ -149,15 +149,9 @@ class PostgresQueue:
     async def _record(self, batch: Sequence[_Record]) -> list[UUID | Exception]:
         await self._database.execute(
             sql.RECORD,
-            [task_id for task_id, *_ in batch],
-            [new.user_id for _, new, *_ in batch],
-            [new.agent for _, new, *_ in batch],
-            [new.tool for _, new, *_ in batch],
+            [_row(*one) for one in batch],
             [self._input(task_id, new) for task_id, new, *_ in batch],
             [self._output(task_id, outcome) for task_id, _, outcome, _ in batch],
-            [outcome.error and outcome.error.model_dump() for *_, outcome, _ in batch],
-            [outcome.status for *_, outcome, _ in batch],
-            [seconds for *_, seconds in batch],
         )
         return [task_id for task_id, *_ in batch]
 
@@ -165,17 +159,33 @@ class PostgresQueue:
         return seal_column(self._codec, "input_data", task_id, dict(new.parameters))
 
     def _output(self, task_id: UUID, outcome: Outcome) -> bytes | None:
-        return (
-            None if outcome.status != "succeeded" else seal_column(self._codec, "output_data", task_id, outcome.result)
-        )
+        if outcome.status != "succeeded":
+            return None
+        return _seal(self._codec, "output_data", task_id, outcome.as_json())
 
 
 def seal_column(codec: Codec, column: str, task_id: UUID, value: Json) -> bytes:
-    return codec.seal(strict_json.dump(value), table="agent_executions", column=column, row=str(task_id))
+    return _seal(codec, column, task_id, strict_json.dump(value))
+
+
+def _seal(codec: Codec, column: str, task_id: UUID, written: bytes) -> bytes:
+    return codec.seal(written, table="agent_executions", column=column, row=task_id)
 
 
 def open_column(codec: Codec, column: str, task_id: UUID, sealed: bytes) -> Any:
-    return strict_json.load(codec.open(sealed, table="agent_executions", column=column, row=str(task_id)))
+    return strict_json.load(codec.open(sealed, table="agent_executions", column=column, row=task_id))
+
+
+def _row(task_id: UUID, new: NewTask, outcome: Outcome, seconds: float) -> dict[str, object]:
+    return {
+        "id": task_id.hex,
+        "user_id": new.user_id.hex,
+        "agent": new.agent,
+        "tool": new.tool,
+        "status": outcome.status,
+        "error": outcome.error and outcome.error.model_dump(),
+        "seconds": seconds,
+    }
 
 
 def _claimed(row: Any, parameters: dict[str, Json]) -> Claimed:
