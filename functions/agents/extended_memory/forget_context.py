@@ -9,7 +9,8 @@ from shared.ports.extended_memory import ExtendedMemory
 
 
 class ForgetContext(Payload):
-    context_id: int = Field(ge=-(2**63), le=2**63 - 1)
+    # What a client in JavaScript can say without rounding.
+    context_id: int = Field(ge=-(2**53 - 1), le=2**53 - 1)
 
 
 @tool(effect="write", timeout_s=15, destructive=True, idempotent=True)
