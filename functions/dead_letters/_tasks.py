@@ -9,7 +9,7 @@ from shared.catalog import action
 from shared.errors import Conflict
 from shared.identity import scopes_of
 from shared.ports.dead_letters import DeadLetter
-from shared.ports.tasks import NewTask, Task, Tasks
+from shared.ports.tasks import Task, Tasks, once_more
 from shared.ports.users import Users
 
 
@@ -21,20 +21,9 @@ async def queue_again(letter: DeadLetter, *, tasks: Tasks, users: Users) -> UUID
     if old is None or envelope.user_id is None:
         raise Conflict(f"the task {str(task_id)!r} is not kept any more")
     await _check_owner(envelope.user_id, old, users)
-    new = NewTask(
-        user_id=envelope.user_id,
-        agent=old.agent_id,
-        tool=old.task,
-        parameters=old.parameters,
-        priority=old.priority,
-        timeout_ms=old.timeout,
-        ttl_s=(old.expires_at - old.created_at).total_seconds(),
-        max_attempts=old.max_attempts,
-        retry_of=old.task_id,
-        # No caller's key has a blank.
-        key=f"dead-letter {letter.id}",
-        digest=hashlib.sha256(letter.id.bytes).digest(),
-    )
+    # No caller's key has a blank.
+    key, digest = f"dead-letter {letter.id}", hashlib.sha256(letter.id.bytes).digest()
+    new = once_more(old, envelope.user_id, key=key, digest=digest)
     [again] = await tasks.accept([new])
     return again
 

@@ -10,7 +10,7 @@ from shared.errors import Conflict, NotFound
 from shared.function import Call, Caller, Reply, http
 from shared.identity import authorize
 from shared.payload import Payload
-from shared.ports.tasks import TERMINAL, NewTask, Status, Tasks
+from shared.ports.tasks import TERMINAL, Status, Tasks, once_more
 
 
 class RetryTask(Payload):
@@ -37,19 +37,8 @@ async def retry_task(request: RetryTask, *, caller: Caller, call: Call, tasks: T
     except LookupError as exc:
         raise NotFound(str(exc)) from None
     key = call.idempotency_key
-    new = NewTask(
-        user_id=caller.user_id,
-        agent=old.agent_id,
-        tool=old.task,
-        parameters=old.parameters,
-        priority=old.priority,
-        timeout_ms=old.timeout,
-        ttl_s=(old.expires_at - old.created_at).total_seconds(),
-        max_attempts=old.max_attempts,
-        retry_of=old.task_id,
-        key=f"{key} retry" if key else None,
-        digest=hashlib.sha256(old.task_id.bytes).digest() if key else None,
-    )
+    digest = hashlib.sha256(old.task_id.bytes).digest() if key else None
+    new = once_more(old, caller.user_id, key=f"{key} retry" if key else None, digest=digest)
     [task_id] = await tasks.accept([new])
     return Reply(
         data=Retried(task_id=task_id, agent_id=old.agent_id, status="queued", retry_of=old.task_id), status=202

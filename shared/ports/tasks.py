@@ -78,6 +78,23 @@ class NewTask:
     callback_url: str | None = field(default=None, repr=False)
 
 
+def once_more(old: Task, user_id: UUID, *, key: str | None, digest: bytes | None) -> NewTask:
+    """The same task as a new one that names the old."""
+    return NewTask(
+        user_id=user_id,
+        agent=old.agent_id,
+        tool=old.task,
+        parameters=old.parameters,
+        priority=old.priority,
+        timeout_ms=old.timeout,
+        ttl_s=(old.expires_at - old.created_at).total_seconds(),
+        max_attempts=old.max_attempts,
+        retry_of=old.task_id,
+        key=key,
+        digest=digest,
+    )
+
+
 @dataclass(slots=True)
 class Outcome:
     """What a worker found: the end of a task, or, with `retry_in_s`, only of this attempt.
