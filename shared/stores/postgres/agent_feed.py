@@ -6,7 +6,6 @@ import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
-from typing import Self
 from uuid import UUID
 
 from shared.catalog import agent_names
@@ -14,6 +13,7 @@ from shared.errors import Unavailable
 from shared.ports.agents import AgentFare, Agents
 from shared.ports.live import AgentChange, AgentHeard
 from shared.stores.postgres.database import Database
+from shared.stores.postgres.reader import Reader
 
 logger = logging.getLogger("sutazai.live")
 
@@ -29,7 +29,7 @@ WHERE status = 'running' AND user_id = ANY($1) ORDER BY user_id, agent_type, sta
 _Current = dict[tuple[UUID, str], UUID]
 
 
-class PolledAgentFeed:
+class PolledAgentFeed(Reader):
     def __init__(self, *, agents: Agents, database: Database) -> None:
         self._agents = agents
         self._database = database
@@ -39,22 +39,12 @@ class PolledAgentFeed:
         self._asked_at = float("-inf")
         self._pause_s = _POLL_S
         self._joined = asyncio.Event()
-        self._reader: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._reader is not None:
-            self._reader.cancel()
-            await asyncio.gather(self._reader, return_exceptions=True)
 
     @asynccontextmanager
     async def watching(self, user_id: UUID, heard: AgentHeard) -> AsyncIterator[None]:
         self._watchers[user_id, heard] = {}
         self._joined.set()
-        if self._reader is None:
-            self._reader = asyncio.create_task(self._read())
+        self._begin()
         try:
             yield
         finally:

@@ -5,12 +5,12 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Self
 from uuid import UUID, uuid4
 
 from shared.errors import Unavailable
 from shared.function import Caller
 from shared.stores.postgres.database import Database
+from shared.stores.postgres.reader import Reader
 
 logger = logging.getLogger("sutazai.live")
 
@@ -25,28 +25,18 @@ WHERE k.id = ANY($1) AND (k.expires_at IS NULL OR k.expires_at > now()) AND u.is
 """
 
 
-class PostgresSessionWatch:
+class PostgresSessionWatch(Reader):
     def __init__(self, *, database: Database) -> None:
         self._database = database
         self._watched: dict[UUID, tuple[Caller, Callable[[str], None]]] = {}
         self._came = asyncio.Event()
-        self._reader: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._reader is not None:
-            self._reader.cancel()
-            await asyncio.gather(self._reader, return_exceptions=True)
 
     @asynccontextmanager
     async def watching(self, caller: Caller, changed: Callable[[str], None]) -> AsyncIterator[None]:
         name = uuid4()
         self._watched[name] = (caller, changed)
         self._came.set()
-        if self._reader is None:
-            self._reader = asyncio.create_task(self._read())
+        self._begin()
         try:
             yield
         finally:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Self
+from typing import Any
 from uuid import UUID
 
 from events.tasks import TaskCancelled, TaskExpired, TaskFailed, TaskRequeued, TaskStarted, TaskSubmitted, TaskSucceeded
@@ -13,6 +13,7 @@ from shared.ports.live import TaskChange, TaskHeard
 from shared.ports.signals import Signals
 from shared.ports.tasks import Status
 from shared.stores.postgres.database import Database
+from shared.stores.postgres.reader import Reader
 
 logger = logging.getLogger("sutazai.live")
 
@@ -64,7 +65,7 @@ JOIN task_progress p ON p.user_id = w.user_id AND p.execution_id = w.id
 _RUNNING = "SELECT user_id, id FROM agent_executions WHERE status = 'running' AND user_id = ANY($1)"
 
 
-class PostgresTaskFeed:
+class PostgresTaskFeed(Reader):
     def __init__(self, *, database: Database, signals: Signals) -> None:
         self._database = database
         self._signals = signals
@@ -74,23 +75,13 @@ class PostgresTaskFeed:
         self._running: dict[UUID, tuple[UUID, tuple[float, str] | None]] = {}
         self._cursor = 0
         self._changed = asyncio.Event()
-        self._reader: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._reader is not None:
-            self._reader.cancel()
-            await asyncio.gather(self._reader, return_exceptions=True)
 
     @asynccontextmanager
     async def watching(self, user_id: UUID, heard: TaskHeard) -> AsyncIterator[int]:
         joined: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._joining.append((user_id, heard, joined))
         self._changed.set()
-        if self._reader is None:
-            self._reader = asyncio.create_task(self._read())
+        self._begin()
         try:
             yield await joined
         finally:
