@@ -9,10 +9,9 @@ from shared.errors import Forbidden, Invalid, MethodNotAllowed, NotFound, Sutaza
 from shared.strict_json import Json, dump, parse
 
 MODERN: Final = "2026-07-28"
-# Those that begin with `initialize`, newest first; whoever names none speaks the first that had this transport.
+# Those that begin with `initialize`, newest first.
 LEGACY: Final = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
 SUPPORTED: Final = (MODERN, *LEGACY)
-UNNAMED: Final = "2025-03-26"
 
 # Of HTTP: all of them, so that a refusal says the same of each.
 METHODS: Final = ("POST", "GET", "DELETE", "PUT", "PATCH", "OPTIONS")
