@@ -101,7 +101,7 @@ def failed(error: SutazaiError, *, attempt: int | None = None) -> Outcome:
     """The end of the task, or, where `attempt` counts and the error passes by itself, of this attempt."""
     retry_in_s = None
     if error.retryable and attempt is not None:
-        retry_in_s = min(2.0**attempt, 60.0) * random.uniform(0.5, 1.0)  # noqa: S311
+        retry_in_s = min(2.0**attempt, 60.0) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter hides nothing
     # A tool quotes what it has read, and names of files need not even be text.
     message = strict_json.plain(error.message[:_MESSAGE_CHARACTERS])
     said = TaskError(code=error.code, message=message, retryable=error.retryable)

@@ -45,7 +45,7 @@ async def call_back(
         if failure is None:
             await callbacks.done(callback)
         elif not failure.final and callback.attempts < len(DELAYS_S):
-            delay_s = DELAYS_S[callback.attempts] * random.uniform(0.8, 1.2)  # noqa: S311
+            delay_s = DELAYS_S[callback.attempts] * random.uniform(0.8, 1.2)  # noqa: S311 - jitter hides nothing
             await callbacks.put_off(callback, delay_s)
         # Whoever has the lease by now decides, and knows more.
         elif await callbacks.is_held(callback):

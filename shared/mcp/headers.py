@@ -20,6 +20,7 @@ from shared.mcp.wire import (
     Message,
     RpcError,
 )
+from shared.strict_json import Json
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _SINGLE: Final = (b"mcp-protocol-version", b"mcp-method", b"mcp-name", b"origin")
@@ -104,8 +105,8 @@ def legacy_version(request: Request, message: Message | None) -> str | None:
 
 
 def unsupported(version: str | None) -> RpcError:
-    data = {"supported": list(SUPPORTED), "requested": version}
-    return RpcError(UNSUPPORTED_VERSION, "Unsupported protocol version", data=data)  # type: ignore[arg-type]
+    data: dict[str, Json] = {"supported": [*SUPPORTED], "requested": version}
+    return RpcError(UNSUPPORTED_VERSION, "Unsupported protocol version", data=data)
 
 
 def _check_modern(request: Request, message: Message, said: str | None) -> None:

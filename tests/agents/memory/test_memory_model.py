@@ -51,7 +51,7 @@ class Model:
             results.append({"entityName": asked["entityName"], "addedObservations": new})
         return {"results": results}
 
-    def delete_entities(self, entityNames: list[str]) -> Any:  # noqa: N803
+    def delete_entities(self, entityNames: list[str]) -> Any:  # noqa: N803 - the original's word
         for name in entityNames:
             self.entities.pop(name, None)
         self.relations = [r for r in self.relations if not {r["from"], r["to"]} & set(entityNames)]
