@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar, cast
+from typing import Generic, TypeVar
+
+from shared.running import running_loop, running_task
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
@@ -26,7 +28,7 @@ class Batcher(Generic[ItemT, ResultT]):
 
     async def submit(self, item: ItemT) -> ResultT:
         """Raises what the batch raised. A caller that is cancelled leaves its item in the batch."""
-        result: asyncio.Future[ResultT] = asyncio.get_running_loop().create_future()
+        result: asyncio.Future[ResultT] = running_loop().create_future()
         self._waiting.append((item, result))
         if len(self._running) < self._parallel:
             self._running.add(asyncio.create_task(self._drain()))
@@ -46,7 +48,7 @@ class Batcher(Generic[ItemT, ResultT]):
                 results = [exc] * len(batch)
             _settle(batch, results)
         # In the same step in which nothing was waiting: what comes a step later must find no place taken.
-        self._running.discard(cast(asyncio.Task[None], asyncio.current_task()))
+        self._running.discard(running_task())
 
     async def _gather(self) -> None:
         """Whatever is under way in this turn of the loop comes along: that costs nobody more than its own work."""

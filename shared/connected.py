@@ -6,6 +6,7 @@ from typing import Self
 
 from shared.alarms import alarms
 from shared.asgi import Disconnected, Request
+from shared.running import running_task
 
 # Looking costs a task; what has ended by then never needs one.
 _LOOK_AFTER_S = 0.05
@@ -17,8 +18,7 @@ class WhileConnected:
     __slots__ = ("_alarms", "_before", "_left", "_looking", "_request", "_task")
 
     def __init__(self, request: Request) -> None:
-        task = asyncio.current_task()
-        assert task is not None, "a connection ends a task"
+        task = running_task()
         self._request = request
         self._task = task
         self._before = task.cancelling()

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from shared.alarms import alarms
+from shared.running import running_task
 
 T = TypeVar("T")
 
@@ -16,8 +17,7 @@ class Deadline:
     __slots__ = ("_alarms", "_before", "_passed", "_task")
 
     def __init__(self, seconds: float) -> None:
-        task = asyncio.current_task()
-        assert task is not None, "a deadline ends a task"
+        task = running_task()
         self._task = task
         self._before = task.cancelling()
         self._passed = False
