@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, MutableMapping
@@ -16,6 +15,7 @@ from urllib.parse import unquote
 
 from shared.deadline import Deadline
 from shared.errors import Invalid, MethodNotAllowed, RateLimited, SutazaiError, TooLarge, Unauthorized, Unavailable
+from shared.ids import new_request_id
 from shared.strict_json import dump
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Request:
         # Gateways whose word counts on where it comes from.
         self.trusted: Networks = ()
         sent = self.headers.get(b"x-request-id", b"")
-        self.request_id = sent.decode() if sent and _REQUEST_ID.fullmatch(sent) else os.urandom(16).hex()
+        self.request_id = sent.decode() if sent and _REQUEST_ID.fullmatch(sent) else new_request_id()
 
     def header(self, name: bytes) -> str | None:
         value = self.headers.get(name)

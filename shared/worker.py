@@ -15,6 +15,7 @@ from shared.children import Children, runs_in_child
 from shared.config import Settings
 from shared.errors import Unavailable
 from shared.function import Spec
+from shared.ids import new_id
 from shared.perform import RunContext, perform
 from shared.ports.signals import Signals
 from shared.ports.tasks import Claimed, NewTask, Outcome, Queue, TaskError
@@ -163,7 +164,7 @@ class Worker:
         return task.id, await self._attached_write(spec, task)
 
     async def _attached_read(self, spec: Spec, new: NewTask) -> tuple[UUID, Outcome]:
-        run = RunContext(new.user_id, uuid4(), 1)
+        run = RunContext(new.user_id, new_id(), 1)
         began = time.perf_counter()
         try:
             if runs_in_child(spec):
