@@ -1,5 +1,8 @@
 """Lets in whoever may call: a token or an API key, a rate that is not spent, and a role that gives the scope."""
 
+import time
+from dataclasses import dataclass
+
 from shared.addresses import Networks
 from shared.asgi import Request
 from shared.errors import Unauthorized
@@ -7,9 +10,20 @@ from shared.function import Caller
 from shared.identity import authenticate, authenticate_key, authorize
 from shared.meter import Meter
 from shared.ports.api_keys import ApiKeys
-from shared.ports.sessions import Sessions
+from shared.ports.sessions import Active, Sessions
 from shared.ports.tokens import Tokens
 from shared.wiring import Ports
+
+# A token that was just proven is not looked at again for as long, half of what a session may go unasked for.
+_PROVEN_S = 0.25
+_REMEMBERED = 1024
+
+
+@dataclass(slots=True)
+class _Proven:
+    caller: Caller
+    session: Active
+    until: float
 
 
 class Gate:
@@ -22,6 +36,7 @@ class Gate:
         self._sessions: Sessions | None = None
         self._keys: ApiKeys | None = None
         self._trusted: Networks = ()
+        self._known: dict[str, _Proven] = {}
 
     async def open(self, ports: Ports) -> None:
         self._tokens = await ports.open(Tokens)
@@ -55,7 +70,26 @@ class Gate:
     async def _proven(self, authorization: str | None, api_key: str | None) -> Caller:
         assert self._tokens and self._sessions and self._keys
         if api_key is None:
-            return await authenticate(authorization, tokens=self._tokens, sessions=self._sessions)
+            return self._recalled(authorization) or await self._authenticated(authorization)
         if authorization is not None:
             raise Unauthorized("a token and an API key were sent: which of them counts?", reason="two_credentials")
         return await authenticate_key(api_key, keys=self._keys)
+
+    def _recalled(self, authorization: str | None) -> Caller | None:
+        """Whom this header has just proven, as long as nothing new has been heard of the session."""
+        known = self._known.get(authorization) if authorization is not None else None
+        if known is None or known.until <= time.monotonic():
+            return None
+        assert self._sessions
+        return known.caller if self._sessions.recalled(known.caller.session_id) is known.session else None
+
+    async def _authenticated(self, authorization: str | None) -> Caller:
+        assert self._tokens and self._sessions
+        caller = await authenticate(authorization, tokens=self._tokens, sessions=self._sessions)
+        session = self._sessions.recalled(caller.session_id)
+        if session is not None and authorization is not None:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            left_s = min(_PROVEN_S, caller.expires_at - time.time())
+            self._known[authorization] = _Proven(caller, session, time.monotonic() + left_s)
+        return caller

@@ -52,6 +52,9 @@ class Sessions(Protocol):
     async def check(self, session_id: UUID) -> Active | None:
         """At most half a second old. None when it is unknown, ended or expired, or its user disabled."""
 
+    def recalled(self, session_id: UUID) -> Active | None:
+        """What `check` would answer without asking anybody; None where it would have to ask."""
+
     async def start(self, user_id: UUID, refresh_token: str, *, call: Call) -> Active:
         """Raises Unauthorized when the user is disabled or erased."""
 

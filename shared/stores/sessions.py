@@ -37,9 +37,8 @@ class CachedSessions:
         self._asking: dict[UUID, tuple[float, asyncio.Task[Active | None]]] = {}
 
     async def check(self, session_id: UUID) -> Active | None:
-        near = self._near.get(session_id)
-        if near is not None and near.until > time.monotonic():
-            return near.active if near.active.expires_at > datetime.now(UTC) else None
+        if (known := self.recalled(session_id)) is not None:
+            return known
         # All requests of a session find it out of date at once: one of them asks, and only as long as that is fresh.
         began, asking = self._asking.get(session_id, (float("-inf"), None))
         if asking is None or time.monotonic() - began > FRESH_S:
@@ -47,6 +46,10 @@ class CachedSessions:
             self._asking[session_id] = (time.monotonic(), asking)
             asking.add_done_callback(lambda ended: self._answered(session_id, ended))
         return await asyncio.shield(asking)
+
+    def recalled(self, session_id: UUID) -> Active | None:
+        near = self._near.get(session_id)
+        return near.active if near is not None and near.until > time.monotonic() else None
 
     def _answered(self, session_id: UUID, asking: "asyncio.Task[Active | None]") -> None:
         if self._asking.get(session_id, (0.0, None))[1] is asking:
@@ -94,7 +97,8 @@ class CachedSessions:
         await self._cache.delete(_name(session_id))
 
     def _remember(self, active: Active, checked_at: float) -> None:
-        self._near[active.session_id] = _Remembered(active, checked_at + FRESH_S)
+        until = time.monotonic() + (active.expires_at - datetime.now(UTC)).total_seconds()
+        self._near[active.session_id] = _Remembered(active, min(checked_at + FRESH_S, until))
         self._near.move_to_end(active.session_id)
         while len(self._near) > _REMEMBERED:
             self._near.popitem(last=False)
