@@ -1,0 +1,29 @@
+"""Embedders: texts to vectors. A model's id names its weights and its version, so that no two vectors are confused."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Kind = Literal["query", "passage"]
+
+
+class Embedder(Protocol):
+    model_id: str
+    dimension: int
+
+    async def embed(self, texts: Sequence[str], *, kind: Kind = "passage") -> "NDArray[np.float32]":
+        """One row of length 1 for each text. Raises Unavailable where the model is elsewhere and cannot be reached."""
+
+
+class Embedders(Protocol):
+    @property
+    def default(self) -> str:
+        """The model of collections that name none."""
+
+    async def of(self, model_id: str) -> Embedder:
+        """Loaded on first use. Raises Invalid for a model that this platform does not have."""
+
+    def models(self) -> Sequence[str]: ...

@@ -1,0 +1,1 @@
+"""What all vector engines share: filters, scores, and the way from the record into an engine."""
