@@ -76,6 +76,9 @@ class Settings:
     keys_dir: Path
     files_dir: Path
     files_quota_bytes: int = 1 << 30
+    objects_dir: Path = Path("objects")
+    # Empty: objects lie in `objects_dir`.
+    s3_url: str = field(repr=False, default="")
     issuer: str = "https://sutazai.local"
     # Of new users, and of callers who have not said who they are.
     default_tier: str = "enterprise"
@@ -122,6 +125,8 @@ class Settings:
             keys_dir=Path(environ.get("SUTAZAI_KEYS_DIR") or home / "keys"),
             files_dir=Path(environ.get("SUTAZAI_FILES_DIR") or home / "files"),
             files_quota_bytes=_number(environ, "SUTAZAI_FILES_QUOTA_BYTES", 1 << 30),
+            objects_dir=Path(environ.get("SUTAZAI_OBJECTS_DIR") or home / "objects"),
+            s3_url=_secret(environ, "SUTAZAI_S3_URL") or "",
             issuer=environ.get("SUTAZAI_ISSUER") or "https://sutazai.local",
             default_tier=_one_of(environ, "SUTAZAI_DEFAULT_TIER", "enterprise", "free", "basic", "pro"),
             trusted_proxies=_networks(environ, "SUTAZAI_TRUSTED_PROXIES"),

@@ -30,6 +30,7 @@ ADAPTERS: dict[str, str] = {
     "shared.ports.live.TaskFeed": "shared.stores.postgres.task_feed.PostgresTaskFeed",
     "shared.ports.memory.Memory": "shared.stores.postgres.memory.PostgresMemory",
     "shared.ports.memory_bank.MemoryBank": "shared.stores.postgres.memory_bank.PostgresMemoryBank",
+    "shared.ports.objects.Objects": "shared.stores.objects.folder.FolderObjects",
     "shared.ports.pages.Pages": "shared.stores.pages.RedisPages",
     "shared.ports.passwords.Passwords": "shared.stores.passwords.Argon2Passwords",
     "shared.ports.schedules.Schedules": "shared.stores.postgres.schedules.PostgresSchedules",
@@ -49,6 +50,7 @@ ADAPTERS: dict[str, str] = {
 # In place of those above, where the setting is there.
 INSTEAD: dict[str, dict[str, str]] = {
     "amqp_url": {"shared.ports.bus.Bus": "shared.stores.rabbitmq.bus.RabbitBus"},
+    "s3_url": {"shared.ports.objects.Objects": "shared.stores.objects.s3.S3Objects"},
 }
 
 # What a function gets anew with each call, so no adapter stands behind it.

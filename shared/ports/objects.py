@@ -22,7 +22,7 @@ class Objects(Protocol):
     async def get(self, key: str) -> tuple[bytes, str]:
         """The content and its etag. Raises NotFound."""
 
-    async def read(self, key: str) -> AsyncIterator[bytes]:
+    def read(self, key: str) -> AsyncIterator[bytes]:
         """In pieces. Raises NotFound."""
 
     async def delete(self, key: str) -> None:
