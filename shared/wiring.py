@@ -45,6 +45,9 @@ ADAPTERS: dict[str, str] = {
     "shared.ports.ui_sessions.UiSessions": "shared.stores.postgres.ui_sessions.PostgresUiSessions",
     "shared.ports.upkeep.Upkeep": "shared.stores.postgres.upkeep.PostgresUpkeep",
     "shared.ports.users.Users": "shared.stores.postgres.users.PostgresUsers",
+    "shared.ports.vectors.Collections": "shared.stores.postgres.collections.PostgresCollections",
+    "shared.ports.vectors.Truth": "shared.stores.postgres.vector_truth.PostgresTruth",
+    "shared.ports.vectors.Vectors": "shared.stores.postgres.vectors.PostgresVectors",
 }
 
 # In place of those above, where the setting is there.

@@ -1,0 +1,120 @@
+"""Collections of vectors, and the other names they go by."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+
+from shared.errors import Conflict, NotFound
+from shared.ports.vector_engine import Backend, Metric
+from shared.ports.vectors import MOST_COLLECTIONS, Alias, Collection, Kept
+from shared.stores.postgres.database import Connection, Database
+from shared.stores.postgres.outbox import record_act
+
+_COLUMNS = "name, dimension, metric, model_id AS model, backends, vectors, seq, created_at"
+_INSERT = f"""
+INSERT INTO vector_collections (id, user_id, name, dimension, metric, model_id, backends)
+SELECT $1, $2, $3, $4, $5, $6, $7 WHERE NOT EXISTS (SELECT FROM vector_aliases WHERE user_id = $2 AND alias = $3)
+ON CONFLICT (user_id, name) DO NOTHING
+RETURNING {_COLUMNS}"""
+_LIST = f"SELECT {_COLUMNS} FROM vector_collections WHERE user_id = $1 ORDER BY name"
+KEPT = "c.id, c.user_id, c.name, c.dimension, c.metric, c.model_id AS model, c.backends, c.seq"
+FIND = f"""
+SELECT {KEPT}, c.last_number FROM vector_collections c
+WHERE c.user_id = $1 AND c.name = coalesce(
+    (SELECT name FROM vector_collections WHERE user_id = $1 AND name = $2),
+    (SELECT collection_name FROM vector_aliases WHERE user_id = $1 AND alias = $2))"""
+_POINT = """
+INSERT INTO vector_aliases (user_id, alias, collection_name) VALUES ($1, $2, $3)
+ON CONFLICT (user_id, alias) DO UPDATE SET collection_name = excluded.collection_name"""
+
+
+class PostgresCollections:
+    def __init__(self, *, database: Database) -> None:
+        self._database = database
+
+    async def create(
+        self,
+        user_id: UUID,
+        name: str,
+        *,
+        dimension: int,
+        metric: Metric,
+        model: str | None,
+        backends: Sequence[Backend],
+    ) -> Collection:
+        async with self._database.transaction() as connection:
+            await _in_turn(connection, user_id)
+            count = await connection.fetchval("SELECT count(*) FROM vector_collections WHERE user_id = $1", user_id)
+            row = None
+            if count < MOST_COLLECTIONS:
+                values = (uuid4(), user_id, name, dimension, metric, model, list(backends))
+                row = await connection.fetchrow(_INSERT, *values)
+            await _record(connection, user_id, "vectors.create_collection", name, row is not None)
+        if count >= MOST_COLLECTIONS:
+            raise Conflict(f"nobody has more than {MOST_COLLECTIONS} collections")
+        if row is None:
+            raise Conflict(f"there is a collection or an alias {name!r} already")
+        return _collection(row)
+
+    async def of(self, user_id: UUID) -> list[Collection]:
+        return [_collection(row) for row in await self._database.fetch(_LIST, user_id)]
+
+    async def find(self, user_id: UUID, name: str) -> Kept:
+        return kept(await self._database.fetchrow(FIND, user_id, name), name)
+
+    async def delete(self, user_id: UUID, name: str) -> bool:
+        async with self._database.transaction() as connection:
+            statement = "DELETE FROM vector_collections WHERE user_id = $1 AND name = $2"
+            done = await connection.execute(statement, user_id, name) != "DELETE 0"
+            await _record(connection, user_id, "vectors.delete_collection", name, done)
+        return done
+
+    async def point(self, user_id: UUID, alias: str, name: str) -> Alias:
+        async with self._database.transaction() as connection:
+            await _in_turn(connection, user_id)
+            collection = kept(await connection.fetchrow(FIND, user_id, name), name)
+            statement = "SELECT true FROM vector_collections WHERE user_id = $1 AND name = $2"
+            taken = await connection.fetchval(statement, user_id, alias)
+            if not taken:
+                await connection.execute(_POINT, user_id, alias, collection.name)
+            await _record(connection, user_id, "vectors.point_alias", f"{alias} to {collection.name}", not taken)
+        if taken:
+            raise Conflict(f"there is a collection {alias!r}")
+        return Alias(alias=alias, collection=collection.name)
+
+    async def aliases(self, user_id: UUID) -> list[Alias]:
+        statement = "SELECT alias, collection_name FROM vector_aliases WHERE user_id = $1 ORDER BY alias"
+        rows = await self._database.fetch(statement, user_id)
+        return [Alias(alias=row["alias"], collection=row["collection_name"]) for row in rows]
+
+    async def unpoint(self, user_id: UUID, alias: str) -> bool:
+        async with self._database.transaction() as connection:
+            statement = "DELETE FROM vector_aliases WHERE user_id = $1 AND alias = $2"
+            done = await connection.execute(statement, user_id, alias) != "DELETE 0"
+            await _record(connection, user_id, "vectors.delete_alias", alias, done)
+        return done
+
+
+def kept(row: asyncpg.Record | None, name: str) -> Kept:
+    """Raises NotFound."""
+    if row is None:
+        raise NotFound(f"no collection {name[:200]!r}")
+    values: dict[str, Any] = {key: row[key] for key in ("id", "user_id", "name", "dimension", "metric", "model", "seq")}
+    return Kept(**values, backends=tuple(row["backends"]))
+
+
+async def _in_turn(connection: Connection, user_id: UUID) -> None:
+    """Names are taken one after the other. Raises NotFound for a user who is gone."""
+    if await connection.fetchval("SELECT id FROM users WHERE id = $1 FOR NO KEY UPDATE", user_id) is None:
+        raise NotFound("this user is gone")
+
+
+async def _record(connection: Connection, user_id: UUID, action: str, name: str, done: bool) -> None:
+    on = f"collection:{name}"
+    await record_act(connection, actor=user_id, action=action, on=on, outcome="done" if done else "refused")
+
+
+def _collection(row: asyncpg.Record) -> Collection:
+    return Collection.model_validate(dict(row))
