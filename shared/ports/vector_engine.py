@@ -1,6 +1,6 @@
 """What every vector engine can do: it holds a projection of PostgreSQL's vectors, and may be lost at any time."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 from uuid import UUID
@@ -36,6 +36,14 @@ class Space:
     def name(self) -> str:
         """Under which an engine keeps it: nobody else's collection can share it."""
         return f"sz_{self.collection_id.hex}_{self.epoch}"
+
+    @classmethod
+    def named(cls, name: str, *, dimension: int = 1, metric: Metric = "l2") -> "Space":
+        """To drop one by: what else it was is not in its name. Raises ValueError for a name that is none of ours."""
+        prefix, collection, epoch = name.split("_")
+        if prefix != "sz":
+            raise ValueError(f"no space of ours: {name!r}")
+        return cls(collection_id=UUID(collection), epoch=int(epoch), dimension=dimension, metric=metric)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,9 +150,3 @@ def fingerprint(number: int, seq: int) -> int:
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         mixed = ((mixed ^ (mixed >> shift)) * factor) & 0xFFFFFFFFFFFFFFFF
     return mixed ^ (mixed >> 31)
-
-
-class Changes(Protocol):
-    """What an applier reads of the record, one collection at a time."""
-
-    def since(self, collection_id: UUID, seq: int, *, limit: int = 1000) -> AsyncIterator[Sequence[Point]]: ...

@@ -46,7 +46,10 @@ class Alias(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """A collection with what engines need to know of it. `seq` is that of its newest change."""
+    """A collection with what engines need to know of it. `seq` is that of its newest change.
+
+    What was deleted up to `trimmed_seq` may be forgotten: an engine that is not as far has to begin anew.
+    """
 
     id: UUID
     user_id: UUID
@@ -56,6 +59,7 @@ class Kept:
     model: str | None
     backends: tuple[Backend, ...]
     seq: int
+    trimmed_seq: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +167,10 @@ class Truth(Protocol):
     async def progress(self, backend: Backend) -> Mapping[UUID, "Progress"]: ...
 
     async def note(self, space: Space, backend: Backend, *, applied_seq: int, error: str | None = None) -> None:
-        """How far an engine is; what all of a collection's engines have passed of the deleted is forgotten."""
+        """How far an engine is, and of which epoch; an older epoch than the one that is noted changes nothing."""
+
+    async def trim(self) -> None:
+        """Forgets what was deleted a day ago and all of a collection's engines have passed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

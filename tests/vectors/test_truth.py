@@ -215,16 +215,28 @@ def test_an_alias_leads_to_one_collection_and_is_swapped_at_once(settings: Setti
     play(settings, scenario)
 
 
-def test_the_deleted_are_forgotten_once_every_engine_has_passed_them(settings: Settings) -> None:
+async def trim(here: Here) -> None:
+    """A day later."""
+    await here.database.execute("UPDATE vectors SET deleted_at = deleted_at - interval '25 hours'")
+    await here.truth.trim()
+    await here.database.execute("UPDATE vectors SET deleted_at = deleted_at + interval '25 hours'")
+
+
+def test_the_deleted_are_forgotten_a_day_later_once_every_engine_has_passed_them(settings: Settings) -> None:
     async def scenario(here: Here) -> None:
         await here.upsert("a", "b")
         await here.vectors.delete(here.ada, "papers", ["a"])
         kept = await here.collections.find(here.ada, "papers")
         space = Space(collection_id=kept.id, epoch=0, dimension=3, metric="l2")
         await here.truth.note(space, "faiss", applied_seq=3)
+        await trim(here)
         assert [p.vector_id for p in await here.truth.since(kept.id, 0)] == ["b", "a"]
         await here.truth.note(space, "qdrant", applied_seq=3, error="slow")
+        await here.truth.trim()
+        assert [p.vector_id for p in await here.truth.since(kept.id, 0)] == ["b", "a"]
+        await trim(here)
         assert [p.vector_id for p in await here.truth.since(kept.id, 0)] == ["b"]
+        assert (await here.collections.find(here.ada, "papers")).trimmed_seq == 3
         noted = (await here.truth.progress("qdrant"))[kept.id]
         assert (noted.epoch, noted.applied_seq, noted.error) == (0, 3, "slow")
 

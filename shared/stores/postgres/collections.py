@@ -19,7 +19,8 @@ SELECT $1, $2, $3, $4, $5, $6, $7 WHERE NOT EXISTS (SELECT FROM vector_aliases W
 ON CONFLICT (user_id, name) DO NOTHING
 RETURNING {_COLUMNS}"""
 _LIST = f"SELECT {_COLUMNS} FROM vector_collections WHERE user_id = $1 ORDER BY name"
-KEPT = "c.id, c.user_id, c.name, c.dimension, c.metric, c.model_id AS model, c.backends, c.seq"
+KEPT = "c.id, c.user_id, c.name, c.dimension, c.metric, c.model_id AS model, c.backends, c.seq, c.trimmed_seq"
+_KEPT = ("id", "user_id", "name", "dimension", "metric", "model", "seq", "trimmed_seq")
 FIND = f"""
 SELECT {KEPT}, c.last_number FROM vector_collections c
 WHERE c.user_id = $1 AND c.name = coalesce(
@@ -101,7 +102,7 @@ def kept(row: asyncpg.Record | None, name: str) -> Kept:
     """Raises NotFound."""
     if row is None:
         raise NotFound(f"no collection {name[:200]!r}")
-    values: dict[str, Any] = {key: row[key] for key in ("id", "user_id", "name", "dimension", "metric", "model", "seq")}
+    values: dict[str, Any] = {key: row[key] for key in _KEPT}
     return Kept(**values, backends=tuple(row["backends"]))
 
 

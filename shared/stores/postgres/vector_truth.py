@@ -1,6 +1,7 @@
 """The record as appliers and reconcilers read it: changes in order, versions, and how far each engine is."""
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from uuid import UUID
 
 import asyncpg
@@ -30,16 +31,22 @@ SELECT id, $2, $3, $4, $5 FROM vector_collections WHERE id = $1
 ON CONFLICT (collection_id, backend) DO UPDATE
 SET epoch = excluded.epoch, applied_seq = excluded.applied_seq, error = excluded.error, updated_at = now()
 WHERE s.epoch <= excluded.epoch"""
+# Whoever comes back after a day with less than this has missed a deletion that nobody can tell it of.
 _TRIM = """
 WITH passed AS (
-    SELECT c.user_id, c.name, min(coalesce(s.applied_seq, 0)) AS seq
+    SELECT c.id, c.user_id, c.name, min(coalesce(s.applied_seq, 0)) AS seq
     FROM vector_collections c CROSS JOIN unnest(c.backends) AS b (backend)
     LEFT JOIN vector_backend_state s ON s.collection_id = c.id AND s.backend = b.backend
-    WHERE c.id = $1
-    GROUP BY c.user_id, c.name
+    GROUP BY c.id
+), forgotten AS (
+    DELETE FROM vectors v USING passed p
+    WHERE v.user_id = p.user_id AND v.collection_name = p.name AND v.deleted_at < now() - $1::interval
+      AND v.seq <= p.seq
+    RETURNING p.id, v.seq
 )
-DELETE FROM vectors v USING passed p
-WHERE v.user_id = p.user_id AND v.collection_name = p.name AND v.content_hash IS NULL AND v.seq <= p.seq"""
+UPDATE vector_collections c SET trimmed_seq = f.seq
+FROM (SELECT id, max(seq) AS seq FROM forgotten GROUP BY id) AS f WHERE c.id = f.id AND c.trimmed_seq < f.seq"""
+_REMEMBERED = timedelta(days=1)
 
 
 class PostgresTruth:
@@ -72,9 +79,10 @@ class PostgresTruth:
         }
 
     async def note(self, space: Space, backend: Backend, *, applied_seq: int, error: str | None = None) -> None:
-        async with self._database.transaction() as connection:
-            await connection.execute(_NOTE, space.collection_id, backend, space.epoch, applied_seq, error)
-            await connection.execute(_TRIM, space.collection_id)
+        await self._database.execute(_NOTE, space.collection_id, backend, space.epoch, applied_seq, error)
+
+    async def trim(self, *, older_than: timedelta = _REMEMBERED) -> None:
+        await self._database.execute(_TRIM, older_than)
 
 
 def _point(row: asyncpg.Record) -> Point:

@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 from events.base import Event
 from events.vectors import VectorsDeleted, VectorsUpserted
 from shared.errors import Conflict, Invalid, NotFound
+from shared.ports.signals import Signals
 from shared.ports.vectors import Kept, NewVector, Stored, Written
 from shared.stores.postgres.collections import FIND, kept
 from shared.stores.postgres.database import Connection, Database
 from shared.stores.postgres.outbox import record_act, record_event
 from shared.vectors.exact import scores
 from shared.vectors.filters import Filter, passes
-
-CHANNEL = "vectors"
 
 # Existing ones keep their number and, unless they had been deleted, their age.
 _UPSERT = """
@@ -38,7 +37,7 @@ WITH given AS (
     SELECT $1, $2, vector_id, given_number, seq, embedding, metadata, text, content_hash FROM numbered
     ON CONFLICT (user_id, collection_name, vector_id) DO UPDATE
     SET seq = excluded.seq, embedding = excluded.embedding, metadata = excluded.metadata, text = excluded.text,
-        content_hash = excluded.content_hash,
+        content_hash = excluded.content_hash, deleted_at = NULL,
         created_at = CASE WHEN v.content_hash IS NULL THEN now() ELSE v.created_at END
 )
 UPDATE vector_collections c
@@ -54,7 +53,8 @@ WITH gone AS (
     SELECT number, $4 + row_number() OVER (ORDER BY number) AS seq
     FROM vectors WHERE user_id = $1 AND collection_name = $2 AND vector_id = ANY ($3) AND content_hash IS NOT NULL
 ), written AS (
-    UPDATE vectors v SET seq = gone.seq, embedding = NULL, metadata = '{}', text = NULL, content_hash = NULL
+    UPDATE vectors v SET seq = gone.seq, embedding = NULL, metadata = '{}', text = NULL, content_hash = NULL,
+        deleted_at = now()
     FROM gone WHERE v.user_id = $1 AND v.collection_name = $2 AND v.number = gone.number
 )
 UPDATE vector_collections c SET seq = c.seq + n.changed, vectors = c.vectors - n.changed
@@ -75,8 +75,9 @@ FROM vectors v WHERE {_THERE} ORDER BY number"""
 
 
 class PostgresVectors:
-    def __init__(self, *, database: Database) -> None:
+    def __init__(self, *, database: Database, signals: Signals) -> None:
         self._database = database
+        self._signals = signals
 
     async def upsert(self, user_id: UUID, name: str, vectors: Sequence[NewVector], *, model: str | None) -> Written:
         async with self._database.transaction() as connection:
@@ -89,6 +90,7 @@ class PostgresVectors:
             written = Written(changed=row["changed"], seq=row["seq"])
             event = VectorsUpserted(user_id=user_id, collection=collection.name, count=written.changed, seq=written.seq)
             await _publish(connection, event, collection, written, "upsert")
+        self._signals.send("vectors", str(collection.id))
         return written
 
     async def delete(self, user_id: UUID, name: str, ids: Sequence[str]) -> Written:
@@ -99,6 +101,7 @@ class PostgresVectors:
             written = Written(changed=row["changed"], seq=row["seq"])
             event = VectorsDeleted(user_id=user_id, collection=collection.name, count=written.changed, seq=written.seq)
             await _publish(connection, event, collection, written, "delete")
+        self._signals.send("vectors", str(collection.id))
         return written
 
     async def get(self, user_id: UUID, name: str, vector_id: str) -> Stored:
@@ -145,6 +148,7 @@ async def _locked(connection: Connection, user_id: UUID, name: str) -> tuple[Kep
             model=found.model,
             backends=found.backends,
             seq=row["seq"],
+            trimmed_seq=found.trimmed_seq,
         ),
         row["last_number"],
     )
@@ -181,7 +185,6 @@ async def _publish(connection: Connection, event: Event, collection: Kept, writt
     if written.changed:
         source, subject = f"/functions/{act}_vectors", str(collection.id)
         await record_event(connection, event, source=source, subject=subject, user_id=collection.user_id)
-        await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, str(collection.id))
 
 
 def _stored(row: asyncpg.Record) -> Stored:

@@ -9,6 +9,7 @@ CREATE TABLE vector_collections (        -- its row is locked by each write, so 
     model_id text,                       -- of the embedder; null where the owner brings vectors
     backends text[] NOT NULL,
     seq bigint NOT NULL DEFAULT 0,       -- of the newest change
+    trimmed_seq bigint NOT NULL DEFAULT 0,  -- of the newest deletion that was forgotten
     last_number bigint NOT NULL DEFAULT -1,
     vectors bigint NOT NULL DEFAULT 0 CHECK (vectors >= 0),
     created_at timestamptz NOT NULL DEFAULT now(),
@@ -34,11 +35,13 @@ CREATE TABLE vectors (
     text text,
     content_hash bytea,
     created_at timestamptz NOT NULL DEFAULT now(),
+    deleted_at timestamptz,
     UNIQUE (user_id, collection_name, vector_id),
     UNIQUE (user_id, collection_name, number),
     FOREIGN KEY (user_id, collection_name) REFERENCES vector_collections (user_id, name) ON DELETE CASCADE
 );
 CREATE UNIQUE INDEX vectors_seq ON vectors (user_id, collection_name, seq);
+CREATE INDEX vectors_deleted ON vectors (deleted_at) WHERE deleted_at IS NOT NULL;
 -- Embeddings are numbers at random: looking for what could be shorter is lost time.
 ALTER TABLE vectors ALTER COLUMN embedding SET STORAGE EXTERNAL;
 
