@@ -9,7 +9,7 @@ from shared.asgi import Answer, Request, success
 from shared.errors import Invalid
 from shared.function import MIB, Spec
 from shared.gate import Gate
-from shared.mcp.endpoint import McpEndpoint
+from shared.mcp.agent import server_for
 from shared.wiring import Ports
 from shared.worker import BUDGET_S, Worker
 
@@ -22,16 +22,21 @@ class AgentEndpoints:
         self._stack = AsyncExitStack()
         self.wake_up = WakeUpEndpoint(actions[0].agent)
         self.attached = [AttachedEndpoint(spec) for spec in actions]
-        self.mcp = McpEndpoint(actions)
+        self.mcp = server_for(actions)
+        self._worker: Worker | None = None
+
+    def stop(self) -> None:
+        if self._worker is not None:
+            self._worker.stop()
 
     @asynccontextmanager
     async def opened(self, ports: Ports) -> AsyncIterator[None]:
         async with Worker(self._actions, ports=ports) as worker:
-            self.wake_up.worker = worker
+            self._worker = self.wake_up.worker = worker
             for endpoint in self.attached:
                 endpoint.worker = worker
                 await endpoint.gate.open(ports)
-            await self.mcp.open(ports, worker)
+            await self.mcp.serve(ports, worker)
             yield
 
 

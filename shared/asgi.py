@@ -30,6 +30,8 @@ logger = logging.getLogger("sutazai.serve")
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,100}")
 HEADER_BYTES = 16 * 1024
+FORM = b"application/x-www-form-urlencoded"
+_PAIRS = 1000
 _SINGLE = (b"authorization", b"x-api-key", b"content-type", b"content-length", b"idempotency-key", b"host")
 _LAST_PIECE_S = 1.0
 _QUOTA = (b"ratelimit-limit", b"ratelimit-remaining", b"ratelimit-reset")
@@ -39,12 +41,13 @@ _ALWAYS: Headers = ((b"x-content-type-options", b"nosniff"), (b"cache-control", 
 
 @dataclass(slots=True)
 class Answer:
-    """`pieces` follow the body, each sent as it comes."""
+    """`pieces` follow the body, each sent as it comes; those that `end` by themselves are waited for by who stops."""
 
     status: int
     body: bytes = b""
     headers: Headers = ()
     pieces: AsyncGenerator[bytes, None] | None = None
+    end: bool = False
 
 
 class Disconnected(Exception):
@@ -115,6 +118,15 @@ class Request:
             message = await self._receive()
         raise Disconnected
 
+    def unread(self, body: bytes) -> None:
+        """Has what was read of the body be there for the next reader."""
+        receive, left = self._receive, [body]
+
+        async def again() -> MutableMapping[str, Any]:
+            return {"type": "http.request", "body": left.pop()} if left else await receive()
+
+        self._receive = again
+
     async def gone(self) -> None:
         """Returns once the client has gone away; the body has been read before."""
         while (await self._receive())["type"] != "http.disconnect":
@@ -128,18 +140,30 @@ class Request:
 
     def parameters(self) -> dict[str, str]:
         """The query. Raises Invalid for one that is not UTF-8, or names a parameter twice."""
-        found: dict[str, str] = {}
-        for pair in filter(None, self.query.split(b"&")):
-            name, _, value = pair.partition(b"=")
-            try:
-                key = unquote(name.decode("ascii").replace("+", " "), errors="strict")
-                text = unquote(value.decode("ascii").replace("+", " "), errors="strict")
-            except UnicodeDecodeError:
-                raise Invalid("the query is not UTF-8") from None
-            if "\0" in text or key in found:
-                raise Invalid(f"the query parameter {key!r} holds a NUL character or is given twice")
-            found[key] = text
-        return found
+        return _pairs(self.query, "query")
+
+    def fields(self, body: bytes) -> dict[str, str]:
+        """A form. Raises Invalid for a body of another type, and as `parameters` does."""
+        if self.headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != FORM:
+            raise Invalid(f"the content type is not {FORM.decode()}")
+        return _pairs(body, "form")
+
+
+def _pairs(encoded: bytes, what: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    if encoded.count(b"&") > _PAIRS:
+        raise Invalid(f"the {what} has more than {_PAIRS} parameters")
+    for pair in filter(None, encoded.split(b"&")):
+        name, _, value = pair.partition(b"=")
+        try:
+            key = unquote(name.decode("ascii").replace("+", " "), errors="strict")
+            text = unquote(value.decode("ascii").replace("+", " "), errors="strict")
+        except UnicodeDecodeError:
+            raise Invalid(f"the {what} is not UTF-8") from None
+        if "\0" in text or key in found:
+            raise Invalid(f"the {what} parameter {key!r} holds a NUL character or is given twice")
+        found[key] = text
+    return found
 
 
 def now_text() -> str:
@@ -212,7 +236,8 @@ async def send_pieces(send: Send, request: Request, answer: Answer, *, stopping:
     headers = [*answer.headers, (b"x-request-id", request.request_id.encode()), *_ALWAYS, (b"x-accel-buffering", b"no")]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     pump, gone, stop = (
-        asyncio.ensure_future(work) for work in (_send_each(send, answer.pieces), request.gone(), stopping.wait())
+        asyncio.ensure_future(work)
+        for work in (_send_each(send, answer.pieces), request.gone(), _never() if answer.end else stopping.wait())
     )
     try:
         await asyncio.wait((pump, gone, stop), return_when=asyncio.FIRST_COMPLETED)
@@ -224,6 +249,10 @@ async def send_pieces(send: Send, request: Request, answer: Answer, *, stopping:
     if gone.cancelled():
         with suppress(OSError), Deadline(_LAST_PIECE_S):
             await send({"type": "http.response.body"})
+
+
+async def _never() -> None:
+    await asyncio.get_running_loop().create_future()
 
 
 async def _send_each(send: Send, pieces: AsyncGenerator[bytes, None]) -> None:

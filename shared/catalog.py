@@ -2,12 +2,18 @@
 
 import importlib
 import importlib.util
+import os
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from shared.function import MARK, Spec, Tool, spec_of
+from shared.function import MARK, Prompt, Resource, Spec, Tool, deployed_name, spec_of
 
 PACKAGE = "functions"
+# What calls servers outside is served as agents are, and is none of them.
+OUTSIDE = "mcp-servers"
+# Those of the official conformance suite; they come last.
+_FIXTURES = "_fixtures"
 
 
 @cache
@@ -16,10 +22,11 @@ def modules() -> tuple[str, ...]:
     found = importlib.util.find_spec(PACKAGE)
     assert found is not None and found.submodule_search_locations
     root = Path(next(iter(found.submodule_search_locations)))
-    files = (path.relative_to(root).with_suffix("") for path in sorted(root.rglob("*.py")))
-    return tuple(
-        ".".join((PACKAGE, *file.parts)) for file in files if not any(part.startswith("_") for part in file.parts)
-    )
+    files = [path.relative_to(root).with_suffix("").parts for path in sorted(root.rglob("*.py"))]
+    public = [parts for parts in files if not any(part.startswith("_") for part in parts)]
+    if os.environ.get("SUTAZAI_MCP_FIXTURES") == "1":
+        public += [parts for parts in files if parts[-2:-1] == (_FIXTURES,) and not parts[-1].startswith("_")]
+    return tuple(".".join((PACKAGE, *parts)) for parts in public)
 
 
 def load(module: str) -> Spec:
@@ -43,26 +50,54 @@ def find(name: str) -> Spec:
     return load(found[0])
 
 
+def served_as(name: str) -> tuple[Spec, ...]:
+    """What one process serves under a name, importing nothing else: all actions of an agent, or one function.
+
+    A function goes by its deployed name too, beside those that `find` takes. Raises LookupError.
+    """
+    if name in (*agent_names(), OUTSIDE):
+        return actions_of(name)
+    deployed = {deployed_name(module): module for module in modules()}
+    return (load(deployed[name]) if name in deployed else find(name),)
+
+
 @cache
 def all_functions() -> tuple[Spec, ...]:
-    return tuple(load(module) for module in modules())
+    """All that are called, or woken, by themselves: what agents show belongs to their actions."""
+    loaded = (load(module) for module in modules())
+    return tuple(spec for spec in loaded if not isinstance(spec.trigger, Resource | Prompt))
 
 
 def actions_of(agent: str) -> tuple[Spec, ...]:
     """The actions of one agent, importing only its package. Raises LookupError when there is no such agent."""
-    prefix = f"{PACKAGE}.agents.{agent.replace('-', '_')}."
-    found = tuple(load(module) for module in modules() if module.startswith(prefix))
+    found = tuple(spec for spec in _of_agent(agent) if isinstance(spec.trigger, Tool))
     if not found:
         raise LookupError(f"no agent {agent!r}")
     return found
 
 
+def shown_by(agent: str) -> tuple[Spec, ...]:
+    """An agent's resources and prompts; none of an agent that is not there."""
+    return tuple(spec for spec in _of_agent(agent) if isinstance(spec.trigger, Resource | Prompt))
+
+
+def _package(agent: str) -> str:
+    return f"{PACKAGE}.{'' if agent == OUTSIDE else 'agents.'}{agent.replace('-', '_')}"
+
+
+def _of_agent(agent: str) -> Iterator[Spec]:
+    prefix = f"{_package(agent)}."
+    return (load(module) for module in modules() if module.startswith(prefix))
+
+
 def action(agent: str, tool: str) -> Spec:
     """One action of an agent, importing nothing else. Raises LookupError."""
-    module = f"{PACKAGE}.agents.{agent.replace('-', '_')}.{tool.replace('-', '_')}"
-    if module not in modules() or (spec := load(module)).tool.name != tool or spec.agent != agent:
-        raise LookupError(f"agent {agent!r} has no tool {tool!r}" if agent in agent_names() else f"no agent {agent!r}")
-    return spec
+    package, module = _package(agent), tool.replace("-", "_")
+    for name in (f"{package}.{module}", f"{package}.{_FIXTURES}.{module}"):
+        spec = load(name) if name in modules() else None
+        if spec and isinstance(spec.trigger, Tool) and spec.tool.name == tool and spec.agent == agent:
+            return spec
+    raise LookupError(f"agent {agent!r} has no tool {tool!r}" if agent in agent_names() else f"no agent {agent!r}")
 
 
 @cache

@@ -12,33 +12,57 @@ import signal
 import socket
 import struct
 import sys
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 from uuid import UUID
 
 from shared import strict_json
 from shared.catalog import load
 from shared.config import Settings
 from shared.confine import confine
-from shared.function import MIB
+from shared.dialogue import Dialogue
+from shared.function import MIB, LogLevel
 from shared.perform import RunContext, perform
 from shared.ports.tasks import Outcome
 from shared.strict_json import Json
+from shared.watched import WatchedRun, with_log
 from shared.wiring import Ports, import_adapters
 
 MEMORY_BYTES = 2048 * MIB
 _PR_SET_PDEATHSIG = 1
 
 
-class _ToldRun(RunContext):
-    """Progress goes to the parent at once; the parent thins it out."""
+class _Telling:
+    """All goes to the parent at once; the parent thins it out."""
 
-    answers: BinaryIO
+    def __init__(self, answers: BinaryIO) -> None:
+        self._answers = answers
 
-    def progress(self, percent: float, message: str = "") -> None:
-        super().progress(percent, message)
-        assert self.latest is not None
-        write(self.answers, {"progress": self.latest[0], "message": self.latest[1]})
+    def progress(self, percent: float, message: str) -> None:
+        write(self._answers, {"progress": percent, "message": message})
+
+    def log(self, level: LogLevel, data: Json, logger: str) -> None:
+        write(self._answers, {"level": level, "data": data, "logger": logger})
+
+    def lacks(self, capability: str) -> None:
+        write(self._answers, {"lacks": capability})
+
+    def detached(self) -> None:
+        write(self._answers, {"detached": True})
+
+
+def hear(run: RunContext, message: Mapping[str, Json]) -> None:
+    """In the parent, what a child told of its run."""
+    if "progress" in message:
+        run.progress(float(str(message["progress"])), str(message["message"]))
+    elif isinstance(run, WatchedRun) and "lacks" in message:
+        run.watcher.lacks(str(message["lacks"]))
+    elif isinstance(run, WatchedRun) and "detached" in message:
+        run.watcher.detached()
+    elif isinstance(run, WatchedRun):
+        run.log(cast(LogLevel, message["level"]), message["data"], logger=str(message["logger"]))
 
 
 def write(stream: BinaryIO, message: Json) -> None:
@@ -64,13 +88,30 @@ def read(stream: BinaryIO) -> dict[str, Json] | None:
 
 def outcome_message(outcome: Outcome) -> Json:
     error: Json = outcome.error.model_dump() if outcome.error else None
-    return {"status": outcome.status, "result": outcome.result, "error": error, "retry_in_s": outcome.retry_in_s}
+    asks: Json = {"requests": dict(outcome.asks.requests), "state": outcome.asks.state} if outcome.asks else None
+    said: dict[str, Json] = {"status": outcome.status, "result": outcome.result, "error": error, "asks": asks}
+    return {**said, "retry_in_s": outcome.retry_in_s, "detaches": outcome.detaches}
+
+
+def dialogue_message(dialogue: Dialogue) -> Json:
+    said: dict[str, Json] = {"answers": dict(dialogue.answers), "state": dialogue.state}
+    return {**said, "kinds": [*sorted(dialogue.kinds)], "detachable": dialogue.detachable}
+
+
+def _dialogue(said: Json) -> Dialogue:
+    assert isinstance(said, dict) and isinstance(said["kinds"], list) and isinstance(said["answers"], dict)
+    return Dialogue(frozenset(map(str, said["kinds"])), said["answers"], said["state"], bool(said["detachable"]))
 
 
 async def _run(job: dict[str, Json], ports: Ports, answers: BinaryIO) -> Outcome:
     spec = load(str(job["module"]))
-    run = _ToldRun(UUID(str(job["user_id"])), UUID(str(job["execution_id"])), int(str(job["attempt"])))
-    run.answers = answers
+    run = WatchedRun(
+        UUID(str(job["user_id"])),
+        UUID(str(job["execution_id"])),
+        int(str(job["attempt"])),
+        dialogue=_dialogue(job["dialogue"]),
+        watcher=_Telling(answers),
+    )
     parameters = job["parameters"]
     assert isinstance(parameters, dict)
     opened = await ports.of(spec)
@@ -78,7 +119,7 @@ async def _run(job: dict[str, Json], ports: Ports, answers: BinaryIO) -> Outcome
         spec,
         parameters,
         run=run,
-        ports=opened,
+        ports=with_log(spec, opened, run),
         timeout_s=float(str(job["timeout_s"])),
         attempts_left=bool(job["attempts_left"]),
     )
@@ -88,7 +129,9 @@ def _guard(settings: Settings) -> None:
     """Dies with its parent, stays within its memory, and sees little of the file system."""
     _die_with_parent()
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    settings.files_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Where nothing may be written, there are no files: most agents have none.
+    with suppress(OSError):
+        settings.files_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Code that is imported late, and what the system's libraries look up.
     code = [Path(place) for place in {*sys.path, sys.prefix, sys.base_prefix} if place]
     # Where names are resolved is often written elsewhere, and only linked to.

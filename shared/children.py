@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from shared import strict_json
-from shared.child import framed
+from shared.child import dialogue_message, framed, hear
+from shared.dialogue import Questions
 from shared.errors import Unavailable
 from shared.function import Spec
 from shared.perform import RunContext, failed, timed_out
@@ -46,7 +47,7 @@ class _Child:
             outcome = message.get("outcome")
             if isinstance(outcome, dict):
                 return outcome
-            run.progress(float(str(message["progress"])), str(message["message"]))
+            hear(run, message)
 
     async def _read(self) -> dict[str, Json]:
         try:
@@ -173,6 +174,7 @@ class Children:
             "attempt": task.attempt,
             "timeout_s": timeout_s,
             "attempts_left": task.attempt < task.max_attempts,
+            "dialogue": dialogue_message(run.dialogue),
         }
         try:
             slots = self._slots_alone if alone else self._slots[spec.agent]
@@ -190,6 +192,8 @@ class Children:
             outcome["result"],
             TaskError.model_validate(error) if error else None,
             float(str(retry_in_s)) if retry_in_s is not None else None,
+            asks=_questions(outcome["asks"]),
+            detaches=bool(outcome["detaches"]),
         )
 
     @asynccontextmanager
@@ -217,6 +221,13 @@ class Children:
                 return child
             child.kill()
         return None
+
+
+def _questions(said: Json) -> Questions | None:
+    if not isinstance(said, dict):
+        return None
+    assert isinstance(said["requests"], dict)
+    return Questions(said["requests"], said["state"])
 
 
 def runs_in_child(spec: Spec) -> bool:

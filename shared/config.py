@@ -1,6 +1,7 @@
 """Settings, read once from the environment when a process starts."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
 def _secret(environ: Mapping[str, str], name: str) -> str | None:
     """The value of NAME, or the content of the file that NAME_FILE names."""
     if path := environ.get(f"{name}_FILE"):
-        return Path(path).read_text().strip()
+        try:
+            return Path(path).read_text().strip()
+        except OSError as exc:
+            raise ConfigurationError(f"{name}_FILE is {path!r}, which cannot be read: {exc.strerror}") from None
     return environ.get(name) or None
 
 
@@ -55,6 +59,22 @@ def _peers(text: str) -> frozenset[tuple[str, int]]:
     return frozenset((host.strip("[]"), int(port)) for host, _, port in pairs)
 
 
+def _origin(environ: Mapping[str, str], name: str) -> str:
+    """Scheme, host and perhaps a port; over plain HTTP only loopback is asked for secrets."""
+    text = (environ.get(name) or "").rstrip("/")
+    if text and not re.fullmatch(r"(https://[a-z0-9.-]+|http://(localhost|127\.0\.0\.1|\[::1\]))(:[0-9]+)?", text):
+        raise ConfigurationError(f"{name} is an origin such as https://agents.example.org: {text!r}")
+    return text
+
+
+def _issuer(environ: Mapping[str, str], name: str) -> str | None:
+    """As the tokens say it, to the letter."""
+    text = environ.get(name) or None
+    if text and not re.fullmatch(r"https://[A-Za-z0-9.-]+(:[0-9]+)?(/[!-~]*)?", text):
+        raise ConfigurationError(f"{name} is a URL such as https://login.example.org/tenant: {text!r}")
+    return text
+
+
 def _names(text: str) -> frozenset[str]:
     return frozenset(item.strip().lower() for item in text.split(",") if item.strip())
 
@@ -80,6 +100,10 @@ class Settings:
     # Empty: objects lie in `objects_dir`.
     s3_url: str = field(repr=False, default="")
     issuer: str = "https://sutazai.local"
+    # Where clients reach this platform; empty: at the host that they ask for.
+    public_url: str = ""
+    # Who else issues tokens for the MCP servers; then nobody here does.
+    oauth_issuer: str | None = None
     # Of new users, and of callers who have not said who they are.
     default_tier: str = "enterprise"
     # Gateways whose X-Forwarded-For is believed.
@@ -128,6 +152,8 @@ class Settings:
             objects_dir=Path(environ.get("SUTAZAI_OBJECTS_DIR") or home / "objects"),
             s3_url=_secret(environ, "SUTAZAI_S3_URL") or "",
             issuer=environ.get("SUTAZAI_ISSUER") or "https://sutazai.local",
+            public_url=_origin(environ, "SUTAZAI_PUBLIC_URL"),
+            oauth_issuer=_issuer(environ, "SUTAZAI_OAUTH_ISSUER"),
             default_tier=_one_of(environ, "SUTAZAI_DEFAULT_TIER", "enterprise", "free", "basic", "pro"),
             trusted_proxies=_networks(environ, "SUTAZAI_TRUSTED_PROXIES"),
             replicas=_number(environ, "SUTAZAI_REPLICAS", 1, least=1),

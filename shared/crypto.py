@@ -86,6 +86,11 @@ def ui_key(folder: Path) -> bytes:
     return read_key(folder, "ui")
 
 
+def mcp_key(folder: Path) -> bytes:
+    """What MCP clients carry for us is signed with."""
+    return read_key(folder, "mcp")
+
+
 def signing_seeds(folder: Path) -> tuple[bytes, ...]:
     """The live Ed25519 seeds, newest first; the first signs, all of them verify."""
     if not _numbers(folder):
@@ -123,16 +128,25 @@ def _signing_path(folder: Path, number: int) -> Path:
 
 
 def _read(path: Path) -> bytes:
-    key = path.read_bytes()
+    try:
+        key = path.read_bytes()
+    except PermissionError as exc:
+        raise ConfigurationError(f"the key {path.name!r} in SUTAZAI_KEYS_DIR may not be read by this user") from exc
     if len(key) != KEY_BYTES:
         raise ConfigurationError(f"key file {path.name!r} holds {len(key)} bytes instead of {KEY_BYTES}")
     return key
 
 
 def _make_key(path: Path) -> None:
-    """Written whole under another name, then linked: nobody sees half a key, the second to link loses."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=".new-", dir=path.parent)
+    """Written whole under another name, then linked: nobody sees half a key, the second to link loses.
+
+    Raises ConfigurationError where keys are brought by the operator, and this one is not among them.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(prefix=".new-", dir=path.parent)
+    except OSError as exc:
+        raise ConfigurationError(f"the key {path.name!r} is not in SUTAZAI_KEYS_DIR and cannot be made there") from exc
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(secrets.token_bytes(KEY_BYTES))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, get_args, get_origin
 
 from shared.asgi import Answer, Request, success
-from shared.errors import Invalid
+from shared.errors import Invalid, SutazaiError
 from shared.function import Call, Caller, Http, Page, Reply, Spec
 from shared.ports.idempotency import Idempotency
 from shared.streams import Stream
@@ -103,6 +103,16 @@ class HttpEndpoint:
         yield
 
     async def answer(self, request: Request, path: Mapping[str, str]) -> Answer:
+        if not self._http.oauth:
+            return await self._counted(request, path)
+        try:
+            return await self._counted(request, path)
+        except SutazaiError as error:
+            from shared.oauth_wording import refusal
+
+            return refusal(error)
+
+    async def _counted(self, request: Request, path: Mapping[str, str]) -> Answer:
         request.trusted = self._trusted
         caller = None if self._gate is None else await self._gate.caller(request)
         if self._meter is not None:
@@ -126,6 +136,10 @@ class HttpEndpoint:
     async def _read(self, request: Request, path: Mapping[str, str]) -> "tuple[BaseModel | None, bytes]":
         """The payload out of path, query and body, and the body as it was sent."""
         body = b"" if request.method in ("GET", "HEAD") else await request.body(self._http.body_limit_bytes)
+        if self._http.form and self._payload is not None:
+            from shared.payload import from_texts
+
+            return from_texts(self._payload, request.fields(body)), body
         if self._payload is None:
             if body and parse(body) not in ({}, None):
                 raise Invalid("this takes no body")
@@ -147,7 +161,7 @@ class HttpEndpoint:
         handler = self.spec.handler
         result = await (handler(**given) if self._payload is None else handler(payload, **given))
         if isinstance(result, Page):
-            return Answer(self._http.status, result.body, ((b"content-type", result.content_type.encode()),))
+            return _page(result, self._http.status)
         if isinstance(result, Stream):
             headers = () if result.status == 204 else ((b"content-type", result.content_type.encode()),)
             return Answer(result.status, headers=headers, pieces=result.pieces)
@@ -163,6 +177,12 @@ class HttpEndpoint:
         if not self._http.envelope:
             return Answer(status, data, _JSON)
         return success(request_id, data, status=status, message=message, headers=headers)
+
+
+def _page(page: Page, status: int) -> Answer:
+    headers = (("content-type", page.content_type), *page.headers)
+    lowered = tuple((name.lower().encode(), value.encode()) for name, value in headers)
+    return Answer(page.status or status, page.body, lowered)
 
 
 def _idempotency_key(request: Request) -> str | None:
@@ -181,6 +201,8 @@ def _call(request: Request, idempotency_key: str | None) -> Call:
         wait_s=_preferred_wait(request.header(b"prefer")),
         last_event_id=request.header(b"last-event-id"),
         origin=request.header(b"origin"),
+        scheme=request.scope.get("scheme", "http"),
+        host=request.header(b"host") or "",
     )
 
 

@@ -24,11 +24,18 @@ class Invalid(SutazaiError):
     code, status = "VALIDATION_ERROR", 400
 
 
-class Unauthorized(SutazaiError):
+class Challenged(SutazaiError):
+    """Told how to get in: `resource_metadata` is the URL that describes what was asked for, `needed` its scope."""
+
+    resource_metadata: str = ""
+    needed: str = ""
+
+
+class Unauthorized(Challenged):
     code, status = "UNAUTHORIZED", 401
 
 
-class Forbidden(SutazaiError):
+class Forbidden(Challenged):
     code, status = "FORBIDDEN", 403
 
 

@@ -8,9 +8,12 @@ from pydantic import BaseModel, Field, JsonValue, RootModel
 
 from shared.asked import Asked, check_asked
 from shared.callback_url import CallbackUrl
+from shared.catalog import action
 from shared.function import Caller
 from shared.payload import Payload
+from shared.ports.limits import Limits
 from shared.ports.tasks import NewTask, Status, TaskError, Tasks
+from shared.tool_limits import count_call
 
 LONGEST_WAIT_S = 60.0
 
@@ -73,16 +76,18 @@ class Executions(BaseModel):
 
 
 async def execute(
-    request: Execute, *, caller: Caller, key: str | None, wait_s: float | None, tasks: Tasks
+    request: Execute, *, caller: Caller, key: str | None, wait_s: float | None, tasks: Tasks, limits: Limits
 ) -> Execution | Executions:
     """Accepts what is asked for. `wait_s`, where given, counts instead of the request's own `wait`."""
     asked = request.root
     if isinstance(asked, AskedTasks):
         new = _new(asked.tasks, caller, key, asked.model_dump_json())
+        await _count(asked.tasks, caller, limits)
         ids = await tasks.accept(new)
         queued = [Execution(task_id=i, agent_id=n.agent, status="queued") for i, n in zip(ids, new, strict=True)]
         return Executions(tasks=queued)
     [new_task] = _new([asked], caller, key, asked.model_dump_json())
+    await _count([asked], caller, limits)
     [task_id] = await tasks.accept([new_task])
     if (patience_s := _patience_s(asked, wait_s)) and (task := await tasks.wait(caller.user_id, task_id, patience_s)):
         return Execution.model_validate(task.model_dump(include=set(Execution.model_fields)))
@@ -95,6 +100,11 @@ def _new(asked: Sequence[AskedTask], caller: Caller, key: str | None, body: str)
     return [
         one.new(caller, key=f"{key} {position}" if key else None, digest=digest) for position, one in enumerate(asked)
     ]
+
+
+async def _count(asked: Sequence[AskedTask], caller: Caller, limits: Limits) -> None:
+    for one in asked:
+        await count_call(limits, action(one.agent_id, one.task), caller.user_id)
 
 
 def _patience_s(asked: AskedWaiting, wait_s: float | None) -> float:

@@ -1,7 +1,7 @@
 """The declaration: decorators that say what triggers a function and how it scales. They mark and never wrap."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, get_type_hints
@@ -11,33 +11,53 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from events.base import Event
+    from shared.strict_json import Json
 
 Handler = Callable[..., Any]
 H = TypeVar("H", bound=Handler)
 R = TypeVar("R")
 Effect = Literal["read", "write", "network", "exec"]
+# Whether MCP clients get a task for a call: never, if they can take one, or always.
+TaskUse = Literal["forbidden", "optional", "required"]
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+Metric = Literal["concurrency", "cpu", "queue"]
+# Of RFC 5424, by weight.
+LogLevel = Literal["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"]
+# From what has been typed of an argument, and the arguments known by then, suggestions, the likeliest first.
+Completer = Callable[[str, Mapping[str, str]], Sequence[str]]
 
 MARK = "__sutazai__"
 MIB = 1 << 20
 # A Knative Service ends a request after 600 s at most, and a task needs 30 s of them to record its end.
 LONGEST_TASK_S = 570.0
+# Clients and what stands between wait about so long for an answer.
+LONGEST_CALL_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
-    """How many replicas, and how many requests at once (`target`) each is meant to hold."""
+    """How many replicas, and how much of `metric` each is meant to bear.
+
+    `target` counts requests at once (concurrency), percents of a replica's CPU, or items that wait (queue). What scales
+    by anything but concurrency is never at zero.
+    """
 
     min: int = 0
     max: int = 10
     target: int = 50
+    metric: Metric = "concurrency"
+
+
+# For what every caller passes through: always there, and grown before its queue does.
+HOT = Scale(min=2, max=10, target=70, metric="cpu")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
     """Who asks, as proven by a token or an API key; with a key, `session_id` is the key's id.
 
-    `expires_at`, of the token, in seconds since 1970.
+    `expires_at`, of the token, in seconds since 1970. `resources`: the MCP servers that the token is for, and nothing
+    else; None where it is for all of the platform.
     """
 
     user_id: UUID
@@ -46,6 +66,7 @@ class Caller:
     scopes: frozenset[str]
     tier: str = "free"
     expires_at: float = float("inf")
+    resources: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +81,8 @@ class Call:
     last_event_id: str | None = None
     # Of the page that a browser asks for.
     origin: str | None = None
+    scheme: str = "http"
+    host: str = ""
 
 
 class Run(Protocol):
@@ -79,6 +102,33 @@ class Run(Protocol):
     def progress(self, percent: float, message: str = "") -> None:
         """Overwrite the task's progress; at most 4 a second leave the process."""
 
+    @property
+    def askable(self) -> frozenset[str]:
+        """What the client can be asked: of `elicitation`, `sampling` and `roots`."""
+
+    @property
+    def state(self) -> "Json":
+        """What was kept when the client was last asked."""
+
+    def ask(self, requests: Mapping[str, "Json"], *, keep: "Json" = None) -> Mapping[str, "Json"]:
+        """The client's answers, by key, to requests as MCP words them: `{"method": "elicitation/create", ...}`.
+
+        Until there are all of them the attempt ends here. The action then begins anew, with `state` as it was kept:
+        what it does before it asks is done again, and a key stands for the same request throughout.
+        """
+
+    def detach(self) -> None:
+        """What follows takes long. A call whose client can take a task becomes one here, and begins anew as that.
+
+        Else it goes on; clients that can take up a stream again need not hold their connection for it.
+        """
+
+
+class Log(Protocol):
+    """Tells the client that waits for this call; nobody hears it where none does, or it has not asked to."""
+
+    def __call__(self, level: LogLevel, data: "Json", *, logger: str = "") -> None: ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Reply(Generic[R]):
@@ -96,6 +146,8 @@ class Page:
 
     body: bytes
     content_type: str = "text/html; charset=utf-8"
+    status: int | None = None
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,11 +160,22 @@ class Http:
     body_limit_bytes: int
     keyed: bool
     limited: bool = True
+    form: bool = False
+    oauth: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnEvent:
     event: "type[Event]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Icon:
+    """For people, at an https: or data: URL; `sizes` as in `48x48`, or `any`."""
+
+    src: str
+    mime_type: str | None = None
+    sizes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +186,38 @@ class Tool:
     destructive: bool
     idempotent: bool
     scope: str
+    task: TaskUse = "forbidden"
+    detaches: bool = False
+    limit_per_minute: int | None = None
+    icons: tuple[Icon, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """`uri` is one, or a template with the payload's fields in braces. `public`: it is the same for every caller.
+
+    `listed`: values of the one field whose resources are listed, each by itself, in place of the template.
+    """
+
+    uri: str
+    name: str
+    title: str
+    mime_type: str
+    ttl_s: float
+    public: bool
+    listed: tuple[str, ...] = ()
+    audience: tuple[str, ...] = ()
+    priority: float | None = None
+    icons: tuple[Icon, ...] = ()
+    complete: Mapping[str, Completer] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    name: str
+    title: str
+    icons: tuple[Icon, ...] = ()
+    complete: "Mapping[str, Completer]" = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +227,9 @@ class Every:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """It has nothing to say: it only runs."""
+    """`disk_gib`: of a disk of its own, which it finds again at its next start; 0 is none."""
+
+    disk_gib: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +237,14 @@ class WebSocket:
     path: str
 
 
-Trigger = Http | OnEvent | Tool | Every | Service | WebSocket
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mcp:
+    """An MCP server that is made of others."""
+
+    path: str
+
+
+Trigger = Http | OnEvent | Tool | Resource | Prompt | Every | Service | WebSocket | Mcp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,12 +276,12 @@ class Spec:
     @cached_property
     def agent(self) -> str:
         """The agent that an action belongs to, under its public name."""
-        return self.package.rpartition(".")[2].replace("_", "-")
+        return self.package.removeprefix("agents.").partition(".")[0].replace("_", "-")
 
     @property
     def deployed(self) -> str:
         """The name of its Service: `<package>-<function>`, a DNS label."""
-        return f"{self.package.removeprefix('agents.')}-{self.name}".replace("_", "-").replace(".", "-")
+        return deployed_name(self.module)
 
     @cached_property
     def is_async(self) -> bool:
@@ -186,6 +290,21 @@ class Spec:
     @property
     def tool(self) -> Tool:
         assert isinstance(self.trigger, Tool)
+        return self.trigger
+
+    @property
+    def resource(self) -> Resource:
+        assert isinstance(self.trigger, Resource)
+        return self.trigger
+
+    @property
+    def prompt(self) -> Prompt:
+        assert isinstance(self.trigger, Prompt)
+        return self.trigger
+
+    @property
+    def mcp(self) -> Mcp:
+        assert isinstance(self.trigger, Mcp)
         return self.trigger
 
     @property
@@ -198,6 +317,11 @@ class Spec:
         return (inspect.getdoc(self.handler) or inspect.getdoc(inspect.getmodule(self.handler)) or "").partition("\n")[
             0
         ]
+
+
+def deployed_name(module: str) -> str:
+    """Of the function that a module holds: `tasks-get-task` of `functions.tasks.get_task`."""
+    return module.partition(".")[2].removeprefix("agents.").replace("_", "-").replace(".", "-")
 
 
 def _mark(trigger: Trigger, timeout_s: float, scale: Scale | None) -> Callable[[H], H]:
@@ -217,6 +341,8 @@ def http(
     envelope: bool = True,
     keyed: bool = True,
     limited: bool = True,
+    form: bool = False,
+    oauth: bool = False,
     timeout_s: float = 30.0,
     body_limit_bytes: int = MIB,
     scale: Scale | None = None,
@@ -224,7 +350,8 @@ def http(
     """A route. `scope=None` opens it to everyone, so it must be written out.
 
     `keyed`: an Idempotency-Key makes the answer be kept and repeated; False where the handler does better itself.
-    `limited`: a call counts against its caller's rate.
+    `limited`: a call counts against its caller's rate. `form`: the body is a form, not JSON.
+    `oauth`: refusals are worded as RFC 6749 has them; `details.error` is the error's name there.
     """
     trigger = Http(
         method=method,
@@ -235,6 +362,8 @@ def http(
         body_limit_bytes=body_limit_bytes,
         keyed=keyed,
         limited=limited,
+        form=form,
+        oauth=oauth,
     )
     return _mark(trigger, timeout_s, scale)
 
@@ -253,9 +382,20 @@ def tool(
     destructive: bool = False,
     idempotent: bool = False,
     scope: str = "agents:execute",
+    task: TaskUse | None = None,
+    detaches: bool = False,
+    limit_per_minute: int | None = None,
+    icons: tuple[Icon, ...] = (),
     scale: Scale | None = None,
 ) -> Callable[[H], H]:
-    """An agent's action. `async def` runs on the loop; plain `def` and effect exec in a child, which can be killed."""
+    """An agent's action. `async def` runs on the loop; plain `def` and effect exec in a child, which can be killed.
+
+    `task`: whether MCP clients that can take one get a task for a call, by default where it may take over a minute.
+    `detaches`: that task is made when the action calls `run.detach()`, before which it does nothing but ask.
+    `limit_per_minute`: so many calls of one user pass at once, and come back over a minute; None sets no limit.
+    """
+    if limit_per_minute is not None and limit_per_minute < 1:
+        raise ValueError(f"limit_per_minute={limit_per_minute!r}: a tool that nobody may call is none")
     if not 0 < timeout_s <= LONGEST_TASK_S:
         raise ValueError(f"timeout_s={timeout_s!r}: a task runs inside one request, at most {LONGEST_TASK_S:.0f} s")
 
@@ -263,15 +403,84 @@ def tool(
         public = name or handler.__name__
         trigger = Tool(
             name=public,
-            title=title or public.replace("_", " ").replace("-", " ").capitalize(),
+            title=title or _titled(public),
             effect=effect,
             destructive=destructive,
             idempotent=idempotent or effect == "read",
             scope=scope,
+            task=task or ("optional" if timeout_s > LONGEST_CALL_S else "forbidden"),
+            detaches=detaches,
+            limit_per_minute=limit_per_minute,
+            icons=icons,
         )
         return _mark(trigger, timeout_s, scale)(handler)
 
     return mark
+
+
+def resource(
+    uri: str,
+    *,
+    name: str | None = None,
+    title: str | None = None,
+    mime_type: str = "text/plain",
+    ttl_s: float = 0,
+    public: bool = False,
+    listed: tuple[str, ...] = (),
+    audience: tuple[Literal["user", "assistant"], ...] = (),
+    priority: float | None = None,
+    icons: tuple[Icon, ...] = (),
+    complete: "Mapping[str, Completer] | None" = None,
+    timeout_s: float = 30.0,
+) -> Callable[[H], H]:
+    """What an agent gives clients to read: text, bytes, or contents of several URIs.
+
+    `{field}` in `uri` stands for a field of the payload without a slash, `{+field}` for one with any. For `ttl_s`
+    readers may keep it. A template of one field may say which values of it are `listed`.
+    """
+
+    def mark(handler: H) -> H:
+        public_name = name or handler.__name__
+        trigger = Resource(
+            uri=uri,
+            name=public_name,
+            title=title or _titled(public_name),
+            mime_type=mime_type,
+            ttl_s=ttl_s,
+            public=public,
+            listed=listed,
+            audience=audience,
+            priority=priority,
+            icons=icons,
+            complete=complete or {},
+        )
+        return _mark(trigger, timeout_s, None)(handler)
+
+    return mark
+
+
+def prompt(
+    *,
+    name: str | None = None,
+    title: str | None = None,
+    icons: tuple[Icon, ...] = (),
+    complete: "Mapping[str, Completer] | None" = None,
+    timeout_s: float = 30.0,
+) -> Callable[[H], H]:
+    """A text that people start from, or messages; the payload's fields are its arguments, which come as text."""
+
+    def mark(handler: H) -> H:
+        public_name = name or handler.__name__
+        trigger = Prompt(
+            name=public_name, title=title or _titled(public_name), icons=icons, complete=complete or {}
+        )
+        return _mark(trigger, timeout_s, None)(handler)
+
+    return mark
+
+
+def _titled(name: str) -> str:
+    return name.replace("_", " ").replace("-", " ").capitalize()
 
 
 def every(seconds: float, *, timeout_s: float = 30.0) -> Callable[[H], H]:
@@ -279,14 +488,19 @@ def every(seconds: float, *, timeout_s: float = 30.0) -> Callable[[H], H]:
     return _mark(Every(seconds=seconds), timeout_s, None)
 
 
-def service(*, scale: Scale | None = None) -> Callable[[H], H]:
+def service(*, disk_gib: int = 0, scale: Scale | None = None) -> Callable[[H], H]:
     """Long-running: it is called once and returns when it is cancelled."""
-    return _mark(Service(), float("inf"), scale or Scale(min=1, max=1))
+    return _mark(Service(disk_gib=disk_gib), float("inf"), scale or Scale(min=1, max=1))
 
 
 def socket(path: str, *, scale: Scale | None = None) -> Callable[[H], H]:
     """Connections at a path: each is one call, whose first parameter is the `Connection`; both end together."""
     return _mark(WebSocket(path=path), float("inf"), scale)
+
+
+def mcp(path: str, *, scale: Scale | None = None) -> Callable[[H], H]:
+    """A bridge at a path: it is called once when its process opens, and returns what it is made of."""
+    return _mark(Mcp(path=path), LONGEST_TASK_S + 30.0, scale)
 
 
 def spec_of(handler: Handler) -> Spec:

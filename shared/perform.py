@@ -13,6 +13,7 @@ from pydantic_core import to_json
 
 from shared import strict_json
 from shared.deadline import Deadline
+from shared.dialogue import SILENT, AnswersWanted, Detached, Dialogue, Questions
 from shared.errors import Invalid, SutazaiError
 from shared.function import MIB, Run, Spec
 from shared.ports.tasks import Outcome, TaskError
@@ -32,6 +33,22 @@ class RunContext:
     execution_id: UUID
     attempt: int
     latest: tuple[float, str] | None = field(default=None)
+    dialogue: Dialogue = SILENT
+
+    @property
+    def askable(self) -> frozenset[str]:
+        return self.dialogue.kinds
+
+    @property
+    def state(self) -> Json:
+        return self.dialogue.state
+
+    def ask(self, requests: Mapping[str, Json], *, keep: Json = None) -> Mapping[str, Json]:
+        return self.dialogue.ask(requests, keep)
+
+    def detach(self) -> None:
+        if self.dialogue.detachable:
+            raise Detached
 
     def key(self, step: str) -> str:
         return f"{self.execution_id}:{step}"
@@ -71,6 +88,10 @@ async def perform(
         return failed(_not_as_declared(error))
     except TimeoutError:
         return timed_out(timeout_s)
+    except AnswersWanted as wanted:
+        return asking(wanted.questions)
+    except Detached:
+        return Outcome("failed", error=TaskError(code="DETACHED", message="the call goes on as a task"), detaches=True)
     except SutazaiError as error:
         return failed(error, attempt=run.attempt if attempts_left else None)
     except Exception:
@@ -106,6 +127,12 @@ def failed(error: SutazaiError, *, attempt: int | None = None) -> Outcome:
     message = strict_json.plain(error.message[:_MESSAGE_CHARACTERS])
     said = TaskError(code=error.code, message=message, retryable=error.retryable)
     return Outcome("failed", error=said, retry_in_s=retry_in_s)
+
+
+def asking(questions: Questions) -> Outcome:
+    """For whoever cannot be asked, it is a failure."""
+    said = TaskError(code="INPUT_REQUIRED", message="the tool waits for answers of its client")
+    return Outcome("failed", error=said, asks=questions)
 
 
 def timed_out(timeout_s: float) -> Outcome:

@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import logging
-from collections.abc import AsyncIterator, Iterable, MutableMapping
+from collections.abc import AsyncIterator, Callable, Iterable, MutableMapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -11,8 +11,8 @@ from shared.asgi import Answer, Disconnected, Receive, Request, Scope, Send, fai
 from shared.config import Settings
 from shared.deadline import Deadline
 from shared.endpoints import Endpoint, HttpEndpoint, Opened
-from shared.errors import MethodNotAllowed, NotFound, SutazaiError, TimedOut
-from shared.function import Http, OnEvent, Spec, Tool, WebSocket
+from shared.errors import MethodNotAllowed, NotFound, SutazaiError, TimedOut, Unavailable
+from shared.function import Http, Mcp, OnEvent, Spec, Tool, WebSocket
 from shared.routing import Routes
 from shared.wiring import Ports
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("sutazai.serve")
 
 SOCKET_FRAME_BYTES = 64 * 1024
+# Within the 30 s that platforms leave between SIGTERM and SIGKILL.
+DRAIN_S = 20
 
 
 class App:
@@ -52,6 +54,7 @@ class App:
         self._stack = AsyncExitStack()
         self._ready = False
         self._stopping = asyncio.Event()
+        self._stops: list[Callable[[], None]] = [self._stopping.set]
         self._routes: Routes[Endpoint] = Routes()
         self._sockets: dict[str, SocketEndpoint] = {}
         self._opened: list[Opened] = list(beside)
@@ -65,6 +68,8 @@ class App:
                 self._opened.append(endpoint)
             elif isinstance(spec.trigger, WebSocket):
                 self._add_socket(spec)
+            elif isinstance(spec.trigger, Mcp):
+                self._add_bridge(spec)
         # An endpoint's process imports neither what consumes events nor what runs tasks.
         if events := [spec for spec in specs if isinstance(spec.trigger, OnEvent)]:
             self._add_consumers(events)
@@ -75,9 +80,10 @@ class App:
     def has_sockets(self) -> bool:
         return bool(self._sockets)
 
-    def stop_streams(self) -> None:
-        """What goes on until its client leaves would hold up the end: clients come back to whoever is next."""
-        self._stopping.set()
+    def stop(self) -> None:
+        """Whatever would hold up the end: streams, whose clients come back to whoever is next, and claiming tasks."""
+        for stop in self._stops:
+            stop()
 
     def _add_socket(self, spec: Spec) -> None:
         from shared.sockets import SocketEndpoint
@@ -85,6 +91,14 @@ class App:
         endpoint = SocketEndpoint(spec)
         self._opened.append(endpoint)
         self._sockets[endpoint.path] = endpoint
+
+    def _add_bridge(self, spec: Spec) -> None:
+        from shared.mcp.bridge.endpoint import BridgeEndpoint
+
+        endpoint = BridgeEndpoint(spec)
+        self._opened.append(endpoint)
+        for route in endpoint.routes:
+            self._routes.add(*route)
 
     def _add_consumers(self, specs: list[Spec]) -> None:
         from shared.consumer import EventEndpoint
@@ -98,6 +112,7 @@ class App:
 
         agent = AgentEndpoints(actions)
         self._opened.append(agent)
+        self._stops.append(agent.stop)
         self._routes.add("POST", "/", agent.wake_up)
         for endpoint in agent.attached:
             self._routes.add("POST", f"/{endpoint.spec.tool.name}", endpoint)
@@ -220,26 +235,53 @@ def _denying(send: Send) -> Send:
     return deny
 
 
-def run(app: App, *, host: str, port: int, drain_s: int = 30, fd: int | None = None) -> None:
-    """Serve until SIGTERM, then drain. `fd`: a socket that listens already."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+def run(
+    app: App,
+    *,
+    host: str,
+    port: int,
+    drain_s: int = DRAIN_S,
+    fd: int | None = None,
+    sockets: "list[socket.socket] | None" = None,
+) -> None:
+    """Serve until SIGTERM, then drain. `fd`, or `sockets`: what listens already. Raises ConfigurationError."""
+    from shared.telemetry import log_lines
+
+    log_lines()
     server = server_of(app, host=host, port=port, drain_s=drain_s, fd=fd)
     # What is loaded by now stays for good, so collections need not look at it; and they are on, whoever put them off.
     gc.freeze()
     # A request's objects are gone with it, so looking after every 700th finds nothing, for a twentieth of the time.
     gc.set_threshold(20_000, 20, 50)
     gc.enable()
-    server.run()
+    server.run(sockets)
 
 
-def server_of(app: App, *, host: str, port: int, drain_s: int = 30, fd: int | None = None) -> "Server":
+def server_of(app: App, *, host: str, port: int, drain_s: int = DRAIN_S, fd: int | None = None) -> "Server":
     from uvicorn.config import Config
     from uvicorn.server import Server
 
-    class Stopping(Server):
+    class Host(Server):
+        """The app's ports open before anyone can connect, and close once the last request has ended."""
+
+        async def startup(self, sockets: "list[socket.socket] | None" = None) -> None:
+            try:
+                await app.open()
+            except Unavailable as exc:
+                # A restart would mend nothing: the next probe or request opens them as soon as that has passed.
+                logger.warning("it is not ready yet: %s", exc)
+            try:
+                await super().startup(sockets)
+            except SystemExit:
+                await app.close()
+                raise
+            logger.info("serving at %s", [one.getsockname() for server in self.servers for one in server.sockets])
+
         async def shutdown(self, sockets: "list[socket.socket] | None" = None) -> None:
-            app.stop_streams()
+            logger.info("draining %d requests", len(self.server_state.tasks))
+            app.stop()
             await super().shutdown(sockets)
+            await app.close()
 
     config = Config(
         app,
@@ -252,7 +294,7 @@ def server_of(app: App, *, host: str, port: int, drain_s: int = 30, fd: int | No
         ws="shared.socket_protocol:BoundedSocket" if app.has_sockets else "none",
         ws_max_size=SOCKET_FRAME_BYTES,
         ws_per_message_deflate=False,
-        lifespan="on",
+        lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
@@ -261,4 +303,4 @@ def server_of(app: App, *, host: str, port: int, drain_s: int = 30, fd: int | No
         timeout_graceful_shutdown=drain_s,
         h11_max_incomplete_event_size=64 * 1024,
     )
-    return Stopping(config)
+    return Host(config)

@@ -1,6 +1,7 @@
 """Which adapter stands behind each port: strings, so that a driver is imported when its port is opened."""
 
 import importlib
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from typing import Any, Self, TypeVar, cast, get_type_hints
 
@@ -10,11 +11,16 @@ from shared.function import Spec
 P = TypeVar("P")
 
 ADAPTERS: dict[str, str] = {
+    "shared.mcp.bridge.state.BridgeState": "shared.mcp.bridge.state.BridgeState",
+    "shared.mcp.client.OutsideClient": "shared.mcp.client.OutsideClient",
+    "shared.ports.agent_servers.AgentServers": "shared.stores.agent_servers.WorkerAgents",
     "shared.ports.agents.Agents": "shared.stores.postgres.agents.PostgresAgents",
     "shared.ports.api_keys.ApiKeys": "shared.stores.postgres.api_keys.PostgresApiKeys",
     "shared.ports.bus.Bus": "shared.stores.postgres.bus.PostgresBus",
     "shared.ports.callbacks.Callbacks": "shared.stores.postgres.callbacks.PostgresCallbacks",
+    "shared.ports.capabilities.Capabilities": "shared.stores.capabilities.SignedCapabilities",
     "shared.ports.egress.Egress": "shared.stores.egress.gate.HttpEgress",
+    "shared.ports.egress.Outside": "shared.stores.egress.gate.HttpEgress",
     "shared.ports.egress.Resolver": "shared.stores.egress.resolver.SystemResolver",
     "shared.ports.dead_letters.DeadLetters": "shared.stores.postgres.dead_letters.PostgresDeadLetters",
     "shared.ports.extended_memory.ExtendedMemory": "shared.stores.postgres.extended_memory.PostgresExtendedMemory",
@@ -28,8 +34,16 @@ ADAPTERS: dict[str, str] = {
     "shared.ports.live.SessionWatch": "shared.stores.postgres.session_watch.PostgresSessionWatch",
     "shared.ports.live.SocketCount": "shared.stores.socket_count.LeasedSocketCount",
     "shared.ports.live.TaskFeed": "shared.stores.postgres.task_feed.PostgresTaskFeed",
+    "shared.ports.mailboxes.Mailboxes": "shared.stores.mailboxes.SignalledMailboxes",
+    "shared.ports.mcp_sessions.McpSessions": "shared.stores.mcp_sessions.RedisMcpSessions",
+    "shared.ports.mcp_servers.McpServers": "shared.stores.postgres.mcp_servers.PostgresMcpServers",
     "shared.ports.memory.Memory": "shared.stores.postgres.memory.PostgresMemory",
     "shared.ports.memory_bank.MemoryBank": "shared.stores.postgres.memory_bank.PostgresMemoryBank",
+    "shared.ports.oauth.Clients": "shared.stores.oauth_clients.FetchedClients",
+    "shared.ports.oauth.Grants": "shared.stores.postgres.oauth.PostgresGrants",
+    "shared.ports.oauth.Identities": "shared.stores.postgres.oauth_identities.PostgresIdentities",
+    "shared.ports.oauth.Outside": "shared.stores.outside_tokens.VerifiedOutside",
+    "shared.ports.oauth.Seals": "shared.stores.oauth_seals.KeyedSeals",
     "shared.ports.objects.Objects": "shared.stores.objects.folder.FolderObjects",
     "shared.ports.pages.Pages": "shared.stores.pages.RedisPages",
     "shared.ports.passwords.Passwords": "shared.stores.passwords.Argon2Passwords",
@@ -54,10 +68,13 @@ ADAPTERS: dict[str, str] = {
 INSTEAD: dict[str, dict[str, str]] = {
     "amqp_url": {"shared.ports.bus.Bus": "shared.stores.rabbitmq.bus.RabbitBus"},
     "s3_url": {"shared.ports.objects.Objects": "shared.stores.objects.s3.S3Objects"},
+    "function_url": {"shared.ports.agent_servers.AgentServers": "shared.stores.agent_servers.ServiceAgents"},
 }
 
 # What a function gets anew with each call, so no adapter stands behind it.
-PER_CALL = frozenset({f"shared.function.{name}" for name in ("Call", "Caller", "Run")} | {"events.base.Envelope"})
+PER_CALL = frozenset(
+    {f"shared.function.{name}" for name in ("Call", "Caller", "Log", "Run")} | {"events.base.Envelope"}
+)
 
 
 class Ports:
@@ -109,14 +126,24 @@ def _needs(adapter: type) -> dict[str, type]:
 def import_adapters(spec: Spec) -> None:
     """Imports what opening a function's ports would, and opens nothing."""
     for port in spec.ports.values():
-        if _name(port) not in PER_CALL:
-            _import_needs(_adapter(port, None))
+        for _ in adapters_of(port):
+            pass
 
 
-def _import_needs(adapter: type) -> None:
+def adapters_of(port: type, settings: Settings | None = None) -> Iterator[type]:
+    """What opening a port would make: its adapter, what that needs, and so on."""
+    if port is Settings or _name(port) in PER_CALL:
+        return
+    adapter = _adapter(port, settings)
+    yield adapter
     for need in _needs(adapter).values():
-        if need is not Settings:
-            _import_needs(_adapter(need, None))
+        yield from adapters_of(need, settings)
+
+
+def named(name: str) -> type:
+    """A port or an adapter by its dotted name."""
+    module, _, attribute = name.rpartition(".")
+    return cast(type, getattr(importlib.import_module(module), attribute))
 
 
 def _adapter(port: type, settings: Settings | None) -> type:
@@ -129,8 +156,7 @@ def _adapter(port: type, settings: Settings | None) -> type:
     for setting, adapters in INSTEAD.items():
         if settings is not None and getattr(settings, setting):
             chosen = adapters.get(name, chosen)
-    module, _, attribute = chosen.rpartition(".")
-    return cast(type, getattr(importlib.import_module(module), attribute))
+    return named(chosen)
 
 
 def _name(port: type) -> str:

@@ -6,20 +6,24 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 from uuid import UUID, uuid4
 
 from shared.children import Children, runs_in_child
 from shared.config import Settings
+from shared.dialogue import SILENT, Dialogue
 from shared.errors import Unavailable
 from shared.function import Spec
 from shared.ids import new_id
 from shared.perform import RunContext, perform
+from shared.ports.limits import Limits
 from shared.ports.signals import Signals
 from shared.ports.tasks import Claimed, NewTask, Outcome, Queue, TaskError
 from shared.strict_json import Json
+from shared.tool_limits import count_call
+from shared.watched import WatchedRun, Watcher, logs, with_log
 from shared.wiring import Ports
 
 logger = logging.getLogger("sutazai.worker")
@@ -56,6 +60,7 @@ class Worker:
         self._held: dict[UUID, _Held] = {}
         self._freed = asyncio.Event()
         self._stopping = False
+        self._leave_at = 0.0
         self._id: UUID = uuid4()
         self._queue: Queue
 
@@ -76,11 +81,17 @@ class Worker:
         ]
         return self
 
+    def stop(self) -> None:
+        """Claims nothing more; what runs by now has the drain's time to end, counted from here."""
+        if not self._stopping:
+            self._stopping = True
+            self._leave_at = time.monotonic() + DRAIN_S
+
     async def __aexit__(self, *_: object) -> None:
-        self._stopping = True
+        self.stop()
         works = [held.work for held in self._held.values()]
         if works:
-            await asyncio.wait(works, timeout=DRAIN_S)
+            await asyncio.wait(works, timeout=max(self._leave_at - time.monotonic(), 0))
         for task in (*self._loops, *works):
             task.cancel()
         await asyncio.gather(*self._loops, *works, return_exceptions=True)
@@ -148,8 +159,21 @@ class Worker:
                 await asyncio.sleep(0.5)
                 woken.set()
 
-    async def attached(self, spec: Spec, user_id: UUID, parameters: Mapping[str, Json]) -> tuple[UUID, Outcome]:
-        """Runs an action for a caller who waits. Reads leave one row, everything else is recorded before it starts."""
+    async def attached(
+        self,
+        spec: Spec,
+        user_id: UUID,
+        parameters: Mapping[str, Json],
+        *,
+        dialogue: Dialogue = SILENT,
+        watcher: Watcher | None = None,
+    ) -> tuple[UUID, Outcome]:
+        """Runs an action for a caller who waits. Reads leave one row, everything else is recorded before it starts.
+
+        What ends with a question or goes on as a task leaves none where it has had no effect yet. Raises RateLimited.
+        """
+        if spec.tool.limit_per_minute is not None:
+            await count_call(await self._ports.open(Limits), spec, user_id)
         new = NewTask(
             user_id=user_id,
             agent=spec.agent,
@@ -157,14 +181,15 @@ class Worker:
             parameters=parameters,
             timeout_ms=int(spec.timeout_s * 1000),
             max_attempts=1,
+            dialogue=dialogue,
         )
-        if spec.tool.effect == "read":
-            return await self._attached_read(spec, new)
+        if spec.tool.effect == "read" or (spec.tool.detaches and dialogue.detachable):
+            return await self._attached_read(spec, new, watcher)
         task = await self._queue.attach(self._id, new)
-        return task.id, await self._attached_write(spec, task)
+        return task.id, await self._attached_write(spec, task, dialogue, watcher)
 
-    async def _attached_read(self, spec: Spec, new: NewTask) -> tuple[UUID, Outcome]:
-        run = RunContext(new.user_id, new_id(), 1)
+    async def _attached_read(self, spec: Spec, new: NewTask, watcher: Watcher | None) -> tuple[UUID, Outcome]:
+        run = _run(new.user_id, new_id(), 1, new.dialogue, watcher)
         began = time.perf_counter()
         try:
             if runs_in_child(spec):
@@ -175,11 +200,12 @@ class Worker:
             lost = self._queue.record(new, _CALLER_LOST, time.perf_counter() - began, task_id=run.execution_id)
             await asyncio.shield(lost)
             raise
-        await self._queue.record(new, outcome, time.perf_counter() - began, task_id=run.execution_id)
+        if outcome.asks is None and not outcome.detaches:
+            await self._queue.record(new, outcome, time.perf_counter() - began, task_id=run.execution_id)
         return run.execution_id, outcome
 
-    async def _attached_write(self, spec: Spec, task: Claimed) -> Outcome:
-        run = RunContext(task.user_id, task.id, task.attempt)
+    async def _attached_write(self, spec: Spec, task: Claimed, dialogue: Dialogue, watcher: Watcher | None) -> Outcome:
+        run = _run(task.user_id, task.id, task.attempt, dialogue, watcher)
         outcome = _CALLER_LOST
         work = asyncio.create_task(self._perform(spec, task, run))
         self._held[task.id] = _Held(task, run, work)
@@ -189,11 +215,13 @@ class Worker:
         finally:
             work.cancel()
             self._held.pop(task.id, None)
-            written = await asyncio.shield(self._finish(task, outcome))
+            # Nobody comes back to an attached row: whoever answers calls anew.
+            final = outcome if outcome.asks is None else replace(outcome, asks=None)
+            written = await asyncio.shield(self._finish(task, final))
         return outcome if written else _CANCELLED
 
     def _start(self, task: Claimed) -> "asyncio.Task[None]":
-        run = RunContext(task.user_id, task.id, task.attempt)
+        run = RunContext(task.user_id, task.id, task.attempt, dialogue=task.dialogue)
         work = asyncio.create_task(self._work(task, run))
         self._held[task.id] = _Held(task, run, work)
         work.add_done_callback(lambda _: self._held.pop(task.id, None))
@@ -219,7 +247,9 @@ class Worker:
     async def _performed(
         self, spec: Spec, parameters: Mapping[str, Json], run: RunContext, timeout_s: float, attempts_left: bool
     ) -> Outcome:
-        ports = self._opened[spec.module]
+        ports: Mapping[str, object] = self._opened[spec.module]
+        if logs(spec):
+            ports = with_log(spec, ports, run)
         return await perform(spec, parameters, run=run, ports=ports, timeout_s=timeout_s, attempts_left=attempts_left)
 
     async def _finish(self, task: Claimed, outcome: Outcome) -> bool:
@@ -277,6 +307,12 @@ class Worker:
                     held.run.latest = None
                     with contextlib.suppress(Unavailable):
                         await self._queue.progress(held.task, *latest)
+
+
+def _run(user_id: UUID, id: UUID, attempt: int, dialogue: Dialogue, watcher: Watcher | None) -> RunContext:
+    if watcher is None:
+        return RunContext(user_id, id, attempt, dialogue=dialogue)
+    return WatchedRun(user_id, id, attempt, dialogue=dialogue, watcher=watcher)
 
 
 def _unrecorded(task_id: UUID, new: NewTask) -> Claimed:

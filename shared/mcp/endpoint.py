@@ -1,216 +1,204 @@
-"""`/mcp/{agent}`: one agent's actions as an MCP server; every call is an execution attached to its caller."""
+"""An MCP server at one path, in both eras: HTTP and JSON-RPC around a catalogue."""
 
-import importlib
-import inspect
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from shared.asgi import Answer, Disconnected, Request
-from shared.connected import WhileConnected
+from shared.crypto import mcp_key
 from shared.errors import SutazaiError
-from shared.function import MIB, Caller, Spec
-from shared.gate import Gate
-from shared.identity import authorize
+from shared.function import MIB, Caller
+from shared.mcp.agent_gate import AgentGate
+from shared.mcp.handles import Handles, Session
 from shared.mcp.headers import Doorway, check_types, legacy_version
-from shared.mcp.tools import ActionTool, Said, ToolList
+from shared.mcp.methods import MODERN, SCOPE, WITH_HANDSHAKE
+from shared.mcp.resuming import Resumables, place_of
+from shared.mcp.server import Catalogue, Exchange, Result
+from shared.mcp.stream import EVENTS
 from shared.mcp.wire import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
     INVALID_REQUEST,
-    LEGACY,
+    JSON_HEADERS,
     METHOD_NOT_FOUND,
     METHODS,
     NO_ID,
+    RESOURCE_NOT_FOUND,
     SERVER_KEY,
-    SUPPORTED,
     Message,
+    Response,
     RpcError,
+    id_of,
     message_of,
     not_allowed,
     refused,
     rpc_error,
-    succeeded,
 )
-from shared.strict_json import Json, dump
-from shared.version import VERSION
+from shared.ports.mailboxes import Mailboxes
+from shared.ports.mcp_sessions import McpSessions, Remembered
+from shared.strict_json import dump
 from shared.wiring import Ports
-from shared.worker import Worker
 
 logger = logging.getLogger("sutazai.mcp")
 
-SCOPE: Final = "agents:execute"
-# Every tool is the same for every caller, and changes only with the version.
-_TOOLS_CACHED: Final = b'"ttlMs":300000,"cacheScope":"public"'
-_DISCOVERY_CACHED: Final = b'"ttlMs":3600000,"cacheScope":"public"'
-_CAPABILITIES: Final = b'{"tools":{"listChanged":false}}'
-
-Method = Callable[["McpEndpoint", Message, Request, Caller], Awaitable[bytes]]
+# To clients from before 2026, who take only a 200 for an answer, and anything else for a broken connection.
+_ANSWERS: Final = frozenset({METHOD_NOT_FOUND, INVALID_PARAMS, RESOURCE_NOT_FOUND})
+_CANCELLED_S: Final = 0.5
 
 
 class McpEndpoint:
-    """Stateless in both eras: whatever a request needs lies in it, so any replica answers."""
+    """Whatever a request needs lies in it, or where every replica finds it, so any of them answers."""
 
-    worker: Worker
-
-    def __init__(self, actions: Sequence[Spec]) -> None:
-        self.agent = actions[0].agent
-        self.timeout_s = max(spec.timeout_s for spec in actions) + 10.0
-        self._actions = actions
-        self._gate = Gate(SCOPE)
+    def __init__(self, path: str, catalogue: Catalogue, *, timeout_s: float) -> None:
+        self.path = path
+        self.catalogue = catalogue
+        self.timeout_s = timeout_s
+        self._gate = AgentGate(SCOPE, path)
 
     @property
     def routes(self) -> "list[tuple[str, str, McpEndpoint]]":
-        return [(method, f"/mcp/{self.agent}", self) for method in METHODS]
+        return [(method, self.path, self) for method in METHODS]
 
-    async def open(self, ports: Ports, worker: Worker) -> None:
-        self.worker = worker
-        self._tools = ToolList([ActionTool.of(spec) for spec in self._actions])
+    async def open(self, ports: Ports) -> None:
+        """The catalogue is open by then."""
         self._door = Doorway(ports.settings)
-        self._server = dump(_server_info(self._actions))
-        self._meta = b'"_meta":{"%b":%b' % (SERVER_KEY.encode(), self._server)
-        self._instructions = dump(_instructions(self._actions))
+        server = self.catalogue.server
+        self.info = dump({"name": server.name, "title": server.title, "version": server.version})
+        self._meta = b'"_meta":{"%b":%b' % (SERVER_KEY.encode(), self.info)
+        self.handles = Handles(mcp_key(ports.settings.keys_dir), self.path)
+        self.sessions = await ports.open(McpSessions)
+        self.mailboxes = await ports.open(Mailboxes)
+        self.resumables = await ports.open(Resumables)
         await self._gate.open(ports)
+
+    def capabilities(self, exchange: Exchange) -> bytes:
+        """Extensions are nothing to the revisions with a handshake, whose subscriptions are requests of their own."""
+        found = dict(self.catalogue.capabilities)
+        if exchange.legacy is not None:
+            found.pop("extensions", None)
+            if isinstance(resources := found.get("resources"), dict):
+                found["resources"] = {**resources, "subscribe": True}
+        return dump(found)
 
     async def answer(self, request: Request, path: Mapping[str, str]) -> Answer:
         try:
-            caller = await self._admitted(request)
-            message = message_of(await request.body(MIB))
+            self._door.check(request)
+            if request.method not in _HTTP:
+                raise not_allowed(_HTTP)
+            caller = await self._gate.caller(request)
+            return await _HTTP[request.method](self, request, caller)
         except RpcError as error:
             return refused(NO_ID, error)
         except SutazaiError as error:
             return refused(NO_ID, rpc_error(error))
-        if isinstance(message, Message) and message.id is not None:
-            return await self._answered(message, message.id, request, caller)
-        return _acknowledged(message, request)
 
-    async def _admitted(self, request: Request) -> Caller:
-        self._door.check(request)
-        if request.method != "POST":
-            raise not_allowed()
-        caller = await self._gate.caller(request)
+    async def post(self, request: Request, caller: Caller) -> Answer:
         check_types(request)
-        return caller
+        message = message_of(await request.body(MIB))
+        if isinstance(message, Message) and message.id is not None:
+            return await self._answered(message, request, caller)
+        legacy = legacy_version(request, message if isinstance(message, Message) else None)
+        session = None if legacy is None else await self._session(request, caller)
+        if isinstance(message, Response):
+            await self._take(message, caller, legacy)
+        elif session is not None and message.method == "notifications/cancelled":
+            await self._cancel(message, session)
+        return Answer(202)
 
-    async def _answered(self, message: Message, id: bytes, request: Request, caller: Caller) -> Answer:
-        legacy: str | None = None
+    async def get(self, request: Request, caller: Caller) -> Answer:
+        """Takes up what broke off; beside that, nothing is said that was not asked for."""
+        last = request.header(b"last-event-id")
+        session = None if last is None else await self._session(request, caller)
+        if last is None or session is None:
+            raise not_allowed([method for method in _HTTP if method != "GET"])
+        place = place_of(last)
+        name = place and self.handles.stream(session, place[0])
+        pieces = await self.resumables.resumed(name, place[1]) if place and name else None
+        if pieces is None:
+            raise RpcError(INVALID_REQUEST, "this stream is over, or none of this session", status=404)
+        return Answer(200, headers=EVENTS, pieces=pieces)
+
+    async def delete(self, request: Request, caller: Caller) -> Answer:
+        """Ends a session, which its handle outlives."""
+        session = await self._session(request, caller)
+        if session is None:
+            raise RpcError(INVALID_REQUEST, "which session? Its handle is the header Mcp-Session-Id")
+        await self.sessions.remember(session.id, Remembered(ended=True), ttl_s=session.left_s)
+        return Answer(204)
+
+    async def _session(self, request: Request, caller: Caller) -> Session | None:
+        """None where none is named: all that a session is for is done without. Raises RpcError with 404."""
+        handle = request.header(b"mcp-session-id")
+        if handle is None:
+            return None
+        session = self.handles.session(caller.user_id, handle)
+        if session is None or (await self.sessions.recall(session.id)).ended:
+            raise RpcError(INVALID_REQUEST, "this session is over, or none of ours; begin another", status=404)
+        return session
+
+    async def _answered(self, message: Message, request: Request, caller: Caller) -> Answer:
+        exchange = Exchange(message=message, request=request, caller=caller)
+        return await self.settled(exchange, self._method(exchange))
+
+    async def _method(self, exchange: Exchange) -> Result | Answer:
+        message, request = exchange.message, exchange.request
+        exchange.legacy = legacy = legacy_version(request, message)
+        if legacy is not None and message.method != "initialize":
+            exchange.session = await self._session(request, exchange.caller)
+        method = (MODERN if legacy is None else WITH_HANDSHAKE).get(message.method)
+        if method is None or (method.needs is not None and method.needs not in self.catalogue.capabilities):
+            raise RpcError(METHOD_NOT_FOUND, f"no method {message.method[:64]!r}", status=404)
+        return await method.answer(self, exchange)
+
+    async def _take(self, response: Response, caller: Caller, legacy: str | None) -> None:
+        """Hands an answer to whoever asked. Raises RpcError."""
+        if legacy is None:
+            raise RpcError(INVALID_REQUEST, "responses are not taken: nothing was asked")
+        said = dump({"result": response.result, "error": response.error})
+        mine = self.handles.is_question(caller.user_id, response.id)
+        if not mine or not await self.mailboxes.send(response.id, said):
+            raise RpcError(INVALID_REQUEST, "nobody waits for this answer")
+
+    async def _cancel(self, message: Message, session: Session) -> None:
+        """What has ended by now is not there to be told."""
+        wanted = message.params.get("requestId")
+        if isinstance(wanted, str | int) and not isinstance(wanted, bool):
+            await self.mailboxes.send(self.handles.call(session, id_of(wanted)), b"", within_s=_CANCELLED_S)
+
+    async def settled(self, exchange: Exchange, work: Awaitable[Result | Answer]) -> Answer:
+        """Whatever became of a request, as its answer."""
+        asked = exchange.message.id or NO_ID
         try:
-            legacy = legacy_version(request, message)
-            method = (_MODERN if legacy is None else _WITH_HANDSHAKE).get(message.method)
-            if method is None:
-                raise RpcError(METHOD_NOT_FOUND, f"no method {message.method[:64]!r}", status=404)
-            return succeeded(id, await method(self, message, request, caller))
+            result = await work
+            return result if isinstance(result, Answer) else self._written(asked, result, exchange.legacy)
         except RpcError as error:
-            # Clients from before 2026 take only a 200 for an answer, and anything else for a broken connection.
-            if legacy is not None and error.code in (METHOD_NOT_FOUND, INVALID_PARAMS):
+            if exchange.legacy is not None and error.code in _ANSWERS:
                 error.status = 200
-            return refused(id, error)
+            return refused(asked, error)
         except SutazaiError as error:
-            return refused(id, rpc_error(error))
+            self._gate.challenged(error, exchange.request)
+            return refused(asked, rpc_error(error))
         except Disconnected:
             raise
         except Exception:
-            logger.exception("%s failed (request %s)", message.method[:64], request.request_id)
-            return refused(id, RpcError(INTERNAL_ERROR, "something went wrong on our side", status=500))
+            logger.exception("%s failed (request %s)", exchange.message.method[:64], exchange.request.request_id)
+            return refused(asked, RpcError(INTERNAL_ERROR, "something went wrong on our side", status=500))
 
-    async def discover(self, message: Message, request: Request, caller: Caller) -> bytes:
-        return b'{"resultType":"complete","supportedVersions":%b,"capabilities":%b,"instructions":%b,%b,%b}}' % (
-            dump(list(SUPPORTED)),
-            _CAPABILITIES,
-            self._instructions,
-            _DISCOVERY_CACHED,
-            self._meta,
-        )
-
-    async def initialize(self, message: Message, request: Request, caller: Caller) -> bytes:
-        asked = message.params.get("protocolVersion")
-        if not isinstance(asked, str):
-            raise RpcError(INVALID_PARAMS, "protocolVersion is not a string")
-        version = asked if asked in LEGACY else LEGACY[0]
-        return b'{"protocolVersion":"%b","capabilities":%b,"serverInfo":%b,"instructions":%b}' % (
-            version.encode(),
-            _CAPABILITIES,
-            self._server,
-            self._instructions,
-        )
-
-    async def ping(self, message: Message, request: Request, caller: Caller) -> bytes:
-        return b"{}"
-
-    async def list_tools(self, message: Message, request: Request, caller: Caller) -> bytes:
-        return b'{"resultType":"complete",%b,%b,%b}}' % (self._page(message), _TOOLS_CACHED, self._meta)
-
-    async def list_tools_legacy(self, message: Message, request: Request, caller: Caller) -> bytes:
-        return b"{%b}" % self._page(message)
-
-    def _page(self, message: Message) -> bytes:
-        cursor = message.params.get("cursor")
-        page = self._tools.page(cursor) if isinstance(cursor, str | None) else None
-        if page is None:
-            raise RpcError(INVALID_PARAMS, "this cursor is none of ours")
-        return page
-
-    async def call_tool(self, message: Message, request: Request, caller: Caller) -> bytes:
-        said, task_id = await self._called(message, request, caller)
-        return b'{"resultType":"complete",%b,%b,"sutazai/task_id":"%b"}}' % (_result(said), self._meta, task_id)
-
-    async def call_tool_legacy(self, message: Message, request: Request, caller: Caller) -> bytes:
-        said, task_id = await self._called(message, request, caller)
-        return b'{%b,"_meta":{"sutazai/task_id":"%b"}}' % (_result(said), task_id)
-
-    async def _called(self, message: Message, request: Request, caller: Caller) -> tuple[Said, bytes]:
-        """The answer, and the id of the execution."""
-        tool, arguments = self._asked(message)
-        if tool.spec.tool.scope != SCOPE:
-            authorize(caller, tool.spec.tool.scope)
-        with WhileConnected(request):
-            task_id, outcome = await self.worker.attached(tool.spec, caller.user_id, arguments)
-        return tool.said(outcome), str(task_id).encode()
-
-    def _asked(self, message: Message) -> tuple[ActionTool, dict[str, Json]]:
-        name, arguments = message.params.get("name"), message.params.get("arguments")
-        if not isinstance(name, str):
-            raise RpcError(INVALID_PARAMS, "name is not a string")
-        if not isinstance(arguments, dict | None):
-            raise RpcError(INVALID_PARAMS, "arguments is not an object")
-        if (tool := self._tools.by_name.get(name)) is None:
-            raise RpcError(INVALID_PARAMS, f"Unknown tool: {name[:128]}")
-        return tool, arguments or {}
+    def _written(self, id: bytes, result: Result, legacy: str | None) -> Answer:
+        if legacy is None:
+            parts = [b'"resultType":"%b"' % result.type]
+            parts += [part for part in (result.members, result.hints) if part]
+            parts.append(b"%b,%b}" % (self._meta, result.meta) if result.meta else self._meta + b"}")
+        else:
+            parts = [result.members] if result.members else []
+            parts += [b'"_meta":{%b}' % result.meta] if result.meta else []
+        body = b'{"jsonrpc":"2.0","id":%b,"result":{%b}}' % (id, b",".join(parts))
+        return Answer(200, body, (*JSON_HEADERS, *result.headers) if result.headers else JSON_HEADERS)
 
 
-_MODERN: Final[Mapping[str, Method]] = {
-    "server/discover": McpEndpoint.discover,
-    "tools/list": McpEndpoint.list_tools,
-    "tools/call": McpEndpoint.call_tool,
+# Of HTTP.
+_HTTP: Final[Mapping[str, Callable[[McpEndpoint, Request, Caller], Awaitable[Answer]]]] = {
+    "GET": McpEndpoint.get,
+    "POST": McpEndpoint.post,
+    "DELETE": McpEndpoint.delete,
 }
-_WITH_HANDSHAKE: Final[Mapping[str, Method]] = {
-    "initialize": McpEndpoint.initialize,
-    "ping": McpEndpoint.ping,
-    "tools/list": McpEndpoint.list_tools_legacy,
-    "tools/call": McpEndpoint.call_tool_legacy,
-}
-
-
-def _acknowledged(message: Message | str, request: Request) -> Answer:
-    """A notification, or a response: taken, and nothing follows, since nothing here outlives its request."""
-    try:
-        legacy = legacy_version(request, message if isinstance(message, Message) else None)
-        if legacy is None and not isinstance(message, Message):
-            raise RpcError(INVALID_REQUEST, "responses are not taken: nothing was asked")
-    except RpcError as error:
-        return refused(NO_ID, error)
-    return Answer(202)
-
-
-def _result(said: Said) -> bytes:
-    structured = b"" if said.structured is None else b'"structuredContent":%b,' % said.structured
-    return b'"content":%b,%b"isError":%b' % (said.content, structured, b"true" if said.is_error else b"false")
-
-
-def _server_info(actions: Sequence[Spec]) -> dict[str, Json]:
-    name = actions[0].agent
-    return {"name": name, "title": name.replace("-", " ").title(), "version": VERSION}
-
-
-def _instructions(actions: Sequence[Spec]) -> str:
-    return inspect.getdoc(importlib.import_module(actions[0].module.rpartition(".")[0])) or ""

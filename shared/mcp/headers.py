@@ -2,11 +2,14 @@
 
 import base64
 import binascii
+import re
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
 from shared.asgi import Request
 from shared.config import Settings
+from shared.mcp.outgoing import NAMED_BY
 from shared.mcp.wire import (
     CAPABILITIES_KEY,
     CLIENT_KEY,
@@ -20,14 +23,13 @@ from shared.mcp.wire import (
     Message,
     RpcError,
 )
+from shared.public_url import HostNames
 from shared.strict_json import Json
 
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _SINGLE: Final = (b"mcp-protocol-version", b"mcp-method", b"mcp-name", b"origin")
-# What names the thing that a request is about.
-_NAMED_BY: Final = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 _ENCODED: Final = ("=?base64?", "?=")
 _REMEMBERED = 256
+_NUMBER: Final = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?")
 
 
 class Doorway:
@@ -35,8 +37,7 @@ class Doorway:
     our address still shows its own."""
 
     def __init__(self, settings: Settings) -> None:
-        self._hosts = _LOOPBACK | {host for host in settings.hosts if not host.startswith("*.")}
-        self._suffixes = tuple(host[1:] for host in settings.hosts if host.startswith("*."))
+        self._hosts = HostNames(settings)
         self._origins = settings.origins
         self._let_in: set[tuple[bytes | None, bytes | None]] = set()
 
@@ -46,19 +47,12 @@ class Doorway:
         if said in self._let_in:
             return
         host, origin = ((value or b"").decode("latin-1").strip().lower() for value in said)
-        name = _without_port(host)
-        if name not in self._hosts and not (self._suffixes and name.endswith(self._suffixes)):
+        if host not in self._hosts:
             raise RpcError(403, f"this server does not go by the name {host[:200]!r}", status=403)
         if said[1] is not None and origin not in (f"http://{host}", f"https://{host}", *self._origins):
             raise RpcError(403, f"pages of {origin[:200]!r} may not call this server", status=403)
         if len(self._let_in) < _REMEMBERED:
             self._let_in.add(said)
-
-
-def _without_port(host: str) -> str:
-    if host.startswith("["):
-        return host.partition("]")[0] + "]"
-    return host.partition(":")[0]
 
 
 def check_types(request: Request) -> None:
@@ -76,13 +70,49 @@ def _is_json(content_type: bytes) -> bool:
 
 @lru_cache(maxsize=_REMEMBERED)
 def _takes_json(accept: bytes) -> bool:
-    return any(_admits_json(part.lower().split(b";")) for part in accept.split(b","))
+    return _admits(accept, b"application/json", b"application/*", b"*/*")
 
 
-def _admits_json(parts: list[bytes]) -> bool:
-    media_type, *parameters = (part.strip() for part in parts)
-    refused = any(name == b"q" and not value.strip(b"0.") for name, _, value in (p.partition(b"=") for p in parameters))
-    return media_type in (b"application/json", b"application/*", b"*/*") and not refused
+def takes_events(request: Request) -> bool:
+    """Whether the answer may be a stream."""
+    return _takes_events(request.headers.get(b"accept", b""))
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _takes_events(accept: bytes) -> bool:
+    return _admits(accept, b"text/event-stream", b"text/*", b"*/*")
+
+
+def _admits(accept: bytes, *types: bytes) -> bool:
+    for part in accept.lower().split(b","):
+        media_type, *parameters = (piece.strip() for piece in part.split(b";"))
+        weights = (value for name, _, value in (each.partition(b"=") for each in parameters) if name == b"q")
+        if media_type in types and all(weight.strip(b"0.") for weight in weights):
+            return True
+    return False
+
+
+def check_mirrored(request: Request, arguments: Mapping[str, Json], mirrored: Mapping[bytes, str]) -> None:
+    """Raises RpcError where a header says something else than the argument that it repeats."""
+    sent = [name for name, _ in request.scope["headers"]]
+    for header, name in mirrored.items():
+        said, value = request.header(header), arguments.get(name)
+        shown = f"Mcp-Param-{header[len(b'mcp-param-') :].decode()}"
+        if sent.count(header) > 1:
+            raise RpcError(HEADER_MISMATCH, f"Header mismatch: {shown} was sent twice")
+        # Where there is no value, clients leave the header out.
+        if said is None and value is None:
+            continue
+        if said is None or value is None or not _says(decoded(said), value):
+            raise _mismatch(shown, said, value)
+
+
+def _says(text: str | None, value: Json) -> bool:
+    if isinstance(value, bool):
+        return text == ("true" if value else "false")
+    if isinstance(value, int | float):
+        return text is not None and _NUMBER.fullmatch(text) is not None and float(text) == value
+    return text == value
 
 
 def legacy_version(request: Request, message: Message | None) -> str | None:
@@ -120,7 +150,7 @@ def _check_modern(request: Request, message: Message, said: str | None) -> None:
         raise _mismatch("MCP-Protocol-Version", said, declared)
     if (method := request.header(b"mcp-method")) != message.method:
         raise _mismatch("Mcp-Method", method, message.method)
-    if (key := _NAMED_BY.get(message.method)) and (named := message.params.get(key)) is not None:
+    if (key := NAMED_BY.get(message.method)) and (named := message.params.get(key)) is not None:
         name = request.header(b"mcp-name")
         if name is None or decoded(name) != named:
             raise _mismatch("Mcp-Name", name, named)

@@ -1,21 +1,23 @@
 """Tools as MCP lists them, and what they answered as MCP says it."""
 
-import base64
 import inspect
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, RootModel
 
 from shared.endpoints import result_type
-from shared.function import Spec
+from shared.function import Icon, Log, Run, Spec
+from shared.mcp.server import Offered
 from shared.ports.tasks import Outcome
 from shared.strict_json import dump
 
-PAGE: Final = 100
+# What a parameter's schema says of the header that repeats it.
+HEADER: Final = "x-mcp-header"
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTENT: Final = b'{"content":'
 _BLOCKS: Final = frozenset({"text", "image", "audio", "resource_link", "resource"})
 
@@ -36,12 +38,15 @@ class ActionTool:
     spec: Spec
     is_content: bool
     is_structured: bool
+    offered: Offered
 
     @classmethod
     def of(cls, spec: Spec) -> "ActionTool":
         blocks = _block_types(result_type(spec))
         # Whoever gives media and no text has something to say to programs too.
-        return cls(spec, bool(blocks), _is_object(result_type(spec)) and "text" not in blocks)
+        talks = any(port in (Run, Log) for port in spec.ports.values())
+        offered = Offered(scope=spec.tool.scope, mirrored=_mirrored(spec), talks=talks)
+        return cls(spec, bool(blocks), _is_object(result_type(spec)) and "text" not in blocks, offered)
 
     def said(self, outcome: Outcome) -> Said:
         if outcome.status != "succeeded":
@@ -79,36 +84,55 @@ class ActionTool:
             "idempotentHint": tool.idempotent,
             "openWorldHint": tool.effect == "network",
         }
-        return defined
+        return {**defined, **icons(tool.icons)}
 
 
-class ToolList:
-    """The tools of one server, in order of name; a cursor says after which name a page begins."""
+def icons(given: tuple[Icon, ...]) -> dict[str, Any]:
+    """As a member of what has them."""
+    if not given:
+        return {}
+    return {"icons": [_icon(icon) for icon in given]}
 
-    def __init__(self, tools: Sequence[ActionTool], *, page: int = PAGE) -> None:
-        self._tools = sorted(tools, key=lambda tool: tool.spec.tool.name)
-        self._page = page
-        self.by_name = {tool.spec.tool.name: tool for tool in self._tools}
 
-    def page(self, cursor: str | None) -> bytes | None:
-        """`"tools":[...]`, with the cursor of the page after it. None for a cursor that is none of ours."""
-        return self._pages.get(cursor)
+def _icon(icon: Icon) -> dict[str, Any]:
+    said: dict[str, Any] = {"src": icon.src, "mimeType": icon.mime_type, "sizes": list(icon.sizes) or None}
+    return {name: value for name, value in said.items() if value is not None}
 
-    @cached_property
-    def _pages(self) -> Mapping[str | None, bytes]:
-        # When the list is first asked for: schemas cost a replica that is only called milliseconds.
-        pages: dict[str | None, bytes] = {}
-        cursor: str | None = None
-        for start in range(0, max(len(self._tools), 1), self._page):
-            tools = self._tools[start : start + self._page]
-            written = b'"tools":' + dump([tool.definition for tool in tools])
-            following = None
-            if start + self._page < len(self._tools):
-                following = base64.urlsafe_b64encode(tools[-1].spec.tool.name.encode()).decode().rstrip("=")
-                written += b',"nextCursor":' + dump(following)
-            pages[cursor] = written
-            cursor = following
-        return pages
+
+def _mirrored(spec: Spec) -> dict[bytes, str]:
+    """Raises TypeError where clients would have to reject the tool."""
+    found: dict[bytes, str] = {}
+    fields = {} if spec.payload is None else spec.payload.model_fields
+    for field, info in fields.items():
+        extra = info.json_schema_extra
+        name = extra.get(HEADER) if isinstance(extra, dict) else None
+        if name is None:
+            continue
+        where = f"{spec.module}: {HEADER} of {field!r}"
+        if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+            raise TypeError(f"{where} is no name of a header: {name!r}")
+        if not _stands_in_headers(info.annotation):
+            raise TypeError(f"{where}: only text, whole numbers and booleans can stand in headers")
+        header = f"mcp-param-{name}".lower().encode()
+        if header in found:
+            raise TypeError(f"{where} is that of {found[header]!r} already")
+        found[header] = info.alias or field
+    return found
+
+
+def _stands_in_headers(annotation: Any) -> bool:
+    if get_origin(annotation) is Literal:
+        return all(isinstance(value, str) for value in get_args(annotation))
+    return annotation in (str, int, bool)
+
+
+def result_members(said: Said) -> bytes:
+    structured = b"" if said.structured is None else b'"structuredContent":%b,' % said.structured
+    return b'"content":%b,%b"isError":%b' % (said.content, structured, b"true" if said.is_error else b"false")
+
+
+def error_members(message: str) -> bytes:
+    return result_members(Said(_text(message.encode()), None, True))
 
 
 def _text(text: bytes) -> bytes:

@@ -1,8 +1,8 @@
 """JSON-RPC as MCP uses it: versions, error codes, and messages in and out."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from shared.asgi import Answer, Headers, error_headers
 from shared.errors import Forbidden, Invalid, MethodNotAllowed, NotFound, SutazaiError, Unauthorized
@@ -20,13 +20,17 @@ VERSION_KEY: Final = "io.modelcontextprotocol/protocolVersion"
 CAPABILITIES_KEY: Final = "io.modelcontextprotocol/clientCapabilities"
 CLIENT_KEY: Final = "io.modelcontextprotocol/clientInfo"
 SERVER_KEY: Final = "io.modelcontextprotocol/serverInfo"
+LOG_LEVEL_KEY: Final = "io.modelcontextprotocol/logLevel"
 
 PARSE_ERROR: Final = -32700
 INVALID_REQUEST: Final = -32600
 METHOD_NOT_FOUND: Final = -32601
 INVALID_PARAMS: Final = -32602
 INTERNAL_ERROR: Final = -32603
+# Before 2026 only; since then it is one of the parameters that are wrong.
+RESOURCE_NOT_FOUND: Final = -32002
 HEADER_MISMATCH: Final = -32020
+MISSING_CAPABILITY: Final = -32021
 UNSUPPORTED_VERSION: Final = -32022
 
 JSON_HEADERS: Final[Headers] = ((b"content-type", b"application/json"),)
@@ -57,8 +61,17 @@ class Message:
     id: bytes | None
 
 
-def message_of(body: bytes) -> Message | Literal["response"]:
-    """Raises RpcError for what is no single message. A response answers nothing that we have asked."""
+@dataclass(slots=True)
+class Response:
+    """A client's answer to what it was asked; `id` as it was asked, where it can be one of ours."""
+
+    id: str
+    result: Json
+    error: Json
+
+
+def message_of(body: bytes) -> Message | Response:
+    """Raises RpcError for what is no single message."""
     try:
         decoded = parse(body)
     except Invalid as error:
@@ -70,7 +83,8 @@ def message_of(body: bytes) -> Message | Literal["response"]:
     if decoded.get("jsonrpc") != "2.0":
         raise RpcError(INVALID_REQUEST, "jsonrpc is not '2.0'")
     if method is None and ("result" in decoded or "error" in decoded):
-        return "response"
+        answered = decoded.get("id")
+        return Response(answered if isinstance(answered, str) else "", decoded.get("result"), decoded.get("error"))
     if not isinstance(method, str):
         raise RpcError(INVALID_REQUEST, "method is not a string")
     if not isinstance(params, dict | None):
@@ -85,6 +99,10 @@ def _id(decoded: dict[str, Json]) -> bytes | None:
     given = decoded["id"]
     if isinstance(given, bool) or not isinstance(given, str | int):
         raise RpcError(INVALID_REQUEST, "id is neither a string nor a whole number")
+    return id_of(given)
+
+
+def id_of(given: str | int) -> bytes:
     return b"%d" % given if isinstance(given, int) else dump(given)
 
 
@@ -116,20 +134,27 @@ def rpc_error(error: SutazaiError) -> RpcError:
 def _headers_of(error: SutazaiError) -> Headers:
     if isinstance(error, Unauthorized):
         return ((b"www-authenticate", _challenge(error)),)
-    if isinstance(error, Forbidden):
-        scope = str(error.details.get("scope", ""))
-        return ((b"www-authenticate", f'Bearer error="insufficient_scope", scope="{scope}"'.encode()),)
+    if isinstance(error, Forbidden) and "scope" in error.details:
+        return ((b"www-authenticate", _challenge(error)),)
     return error_headers(error)
 
 
-def _challenge(error: Unauthorized) -> bytes:
+def _challenge(error: Unauthorized | Forbidden) -> bytes:
+    said = {"realm": "sutazai", "scope": error.needed}
+    if isinstance(error, Forbidden):
+        said = {"error": "insufficient_scope", "scope": str(error.details["scope"])}
     # RFC 6750: who has sent no token is told of no error.
-    wrong = "" if error.details.get("reason") == "token_missing" else ', error="invalid_token"'
-    return f'Bearer realm="sutazai"{wrong}'.encode()
+    elif error.details.get("reason") != "token_missing":
+        said["error"] = "invalid_token"
+    said["resource_metadata"] = error.resource_metadata
+    return ("Bearer " + ", ".join(f'{name}="{value}"' for name, value in said.items() if value)).encode()
 
 
-def not_allowed() -> RpcError:
-    return RpcError(MethodNotAllowed.status, "only POST is served here", status=405, headers=((b"allow", b"POST"),))
+def not_allowed(served: Iterable[str]) -> RpcError:
+    named = ", ".join(served)
+    return RpcError(
+        MethodNotAllowed.status, f"only {named} is served here", status=405, headers=((b"allow", named.encode()),)
+    )
 
 
 def unknown_agent(name: str) -> RpcError:

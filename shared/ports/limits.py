@@ -47,5 +47,8 @@ class Limits(Protocol):
     async def take(self, who: UUID | str, tier: str) -> Quota | None:
         """`who`: a user's id, or `address-` and the network of one who has not said. None where nothing is limited."""
 
+    async def calls(self, who: UUID, what: str, per_minute: int) -> Quota:
+        """As `take`, of a bucket that a user has for one tool; `limit` counts a minute."""
+
     def sockets(self, tier: str) -> int:
         """How many WebSockets one user may have at a time."""

@@ -22,7 +22,7 @@ class Active:
 
 
 class Session(BaseModel):
-    """A session as its owner sees it; `current` is the one that asks."""
+    """A session as its owner sees it; `current` is the one that asks. `client`: the program that it was given to."""
 
     model_config = ConfigDict(frozen=True)
     id: UUID
@@ -31,6 +31,7 @@ class Session(BaseModel):
     expires_at: datetime
     address: str
     user_agent: str
+    client: str | None
     current: bool
 
 

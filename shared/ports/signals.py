@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Literal, Protocol
 
-Channel = Literal["accepted", "wake", "ended", "cancelled", "events", "vectors"]
+Channel = Literal["accepted", "wake", "ended", "cancelled", "events", "mailbox", "vectors"]
 
 
 class Signals(Protocol):

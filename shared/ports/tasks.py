@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, JsonValue
 
+from shared.dialogue import SILENT, Dialogue, Questions
 from shared.strict_json import Json, dump
 
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled", "expired"]
@@ -76,6 +77,7 @@ class NewTask:
     digest: bytes | None = None
     # Who is told of its end.
     callback_url: str | None = field(default=None, repr=False)
+    dialogue: Dialogue = SILENT
 
 
 def once_more(old: Task, user_id: UUID, *, key: str | None, digest: bytes | None) -> NewTask:
@@ -97,7 +99,7 @@ def once_more(old: Task, user_id: UUID, *, key: str | None, digest: bytes | None
 
 @dataclass(slots=True)
 class Outcome:
-    """What a worker found: the end of a task, or, with `retry_in_s`, only of this attempt.
+    """What a worker found: the end of a task, or, with `retry_in_s`, `asks` or `detaches`, only of this attempt.
 
     `cancelled` only tells an attached caller that the task had ended before its outcome could be written. `written`:
     the result as JSON, where it has been written already.
@@ -108,6 +110,8 @@ class Outcome:
     error: TaskError | None = None
     retry_in_s: float | None = None
     written: bytes | None = field(default=None, repr=False, compare=False)
+    asks: Questions | None = None
+    detaches: bool = False
 
     def as_json(self) -> bytes:
         return dump(self.result) if self.written is None else self.written
@@ -127,6 +131,7 @@ class Claimed:
     max_attempts: int
     losses: int
     fence: int
+    dialogue: Dialogue = SILENT
 
 
 class Tasks(Protocol):
@@ -152,6 +157,15 @@ class Tasks(Protocol):
 
     async def wait(self, user_id: UUID, task_id: UUID, timeout_s: float) -> Task | None:
         """The task once it has ended, or as it is when the time is up; without its events."""
+
+    async def questions(self, user_id: UUID, task_id: UUID) -> Mapping[str, Json]:
+        """What a task waits for its client to answer, by key, as MCP words requests; empty where it does not."""
+
+    async def answer(self, user_id: UUID, task_id: UUID, answers: Mapping[str, Json]) -> frozenset[str]:
+        """The keys whose question was open: of two answers to one, the first counts. With the last, the task goes on.
+
+        Raises NotFound.
+        """
 
     async def cancel(self, user_id: UUID, task_id: UUID) -> Task:
         """Raises NotFound, and Conflict (`details.status`) when it has already ended."""
@@ -180,7 +194,7 @@ class Queue(Protocol):
         """The most urgent ones, now running under this worker."""
 
     async def finish(self, task: Claimed, outcome: Outcome) -> bool:
-        """False when the fence has moved on: then nothing was written."""
+        """False when the fence has moved on: then nothing was written. With `asks`, the task waits for its client."""
 
     async def progress(self, task: Claimed, percent: float, message: str) -> None: ...
 

@@ -98,13 +98,18 @@ class RedisLimits:
         per_hour = tier_of(tier).per_hour
         if per_hour is None:
             return None
-        key, plan = f"RATE_LIMIT:{who}:all", _PLANS.get(tier, _PLANS["free"])
+        return await self._take(f"RATE_LIMIT:{who}:all", _PLANS.get(tier, _PLANS["free"]), per_hour)
+
+    async def calls(self, who: UUID, what: str, per_minute: int) -> Quota:
+        return await self._take(f"RATE_LIMIT:{who}:{what}", Plan(60_000_000 // per_minute, per_minute), per_minute)
+
+    async def _take(self, key: str, plan: Plan, limit: int) -> Quota:
         found = await self._ask(key, plan)
         if found is None:
             plan = plan.share(self._parts)
             now = self._now()
             found = (*self._without_redis(now).take(key, plan, now), now)
-        return _quota(per_hour, plan, *found)
+        return _quota(limit, plan, *found)
 
     async def _ask(self, key: str, plan: Plan) -> tuple[bool, int, int] | None:
         """What Redis says, or None where this process has to decide."""

@@ -2,13 +2,17 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
 
 from shared.asgi import Receive, Scope, Send
-from shared.catalog import actions_of
+from shared.catalog import actions_of, find
 from shared.config import Settings
+from shared.function import Spec
+from shared.local import mcp_listener
 from shared.serve import App, server_of
+from shared.wiring import Ports
+from shared.worker import Worker
 
 
 class LetIn(App):
@@ -26,7 +30,29 @@ class LetIn(App):
 @asynccontextmanager
 async def listening(settings: Settings, agent: str, *, token: str = "") -> AsyncIterator[str]:
     """Its URL. With `token`, callers need none."""
-    app = LetIn(actions_of(agent), settings=settings)
+    async with _served(actions_of(agent), settings, token) as address:
+        yield f"{address}/mcp/{agent}"
+
+
+@asynccontextmanager
+async def bridging(settings: Settings, agents: Sequence[str], *, token: str = "") -> AsyncIterator[str]:
+    """The URL of the bridge over these agents, which a worker runs."""
+    actions = [spec for agent in agents for spec in actions_of(agent)]
+    ready = settings.home / "run" / "worker-0.ready"
+    ready.parent.mkdir(parents=True, exist_ok=True)
+    async with (
+        Ports(settings) as ports,
+        Worker(actions, ports=ports) as worker,
+        mcp_listener.listening(actions, worker=worker, ports=ports) as address,
+    ):
+        ready.write_text(address)
+        async with _served([find("serve_mcp")], settings, token) as bridge:
+            yield f"{bridge}/mcp"
+
+
+@asynccontextmanager
+async def _served(specs: Sequence[Spec], settings: Settings, token: str) -> AsyncIterator[str]:
+    app = LetIn(specs, settings=settings)
     app.token = token
     with socket.create_server(("127.0.0.1", 0)) as listener:
         host, port = listener.getsockname()
@@ -35,7 +61,7 @@ async def listening(settings: Settings, agent: str, *, token: str = "") -> Async
             server.capture_signals = nullcontext  # type: ignore[method-assign,assignment]
             serving = asyncio.create_task(server.serve(sockets=[listener]))
             try:
-                yield f"http://{host}:{port}/mcp/{agent}"
+                yield f"http://{host}:{port}"
             finally:
                 server.should_exit = True
                 await serving

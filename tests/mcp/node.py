@@ -24,6 +24,9 @@ def installed() -> Path:
     name = f"sutazai-mcp-node-{os.getuid()}-{hashlib.sha256(lock).hexdigest()[:16]}"
     folder = Path(tempfile.gettempdir()) / name
     if (folder / "complete").exists():
+        # The lock says nothing of them.
+        for script in SCRIPTS.glob("*.mjs"):
+            shutil.copy(script, folder)
         return folder
     with tempfile.TemporaryDirectory(prefix=f"{name}-") as made:
         for file in SCRIPTS.iterdir():
@@ -35,7 +38,7 @@ def installed() -> Path:
     return folder
 
 
-async def run(folder: Path, *arguments: str, stdin: object = None) -> tuple[int, str, str]:
+async def run(folder: Path, *arguments: str, stdin: object = None, within_s: float = 120) -> tuple[int, str, str]:
     """Exit status, output and errors of node."""
     environ = {**os.environ, "NO_PROXY": "127.0.0.1", "NO_COLOR": "1"}
     (node,) = folder.glob("node_modules/node-linux-*/bin/node")
@@ -49,7 +52,7 @@ async def run(folder: Path, *arguments: str, stdin: object = None) -> tuple[int,
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(within_s):
             out, errors = await process.communicate(json.dumps(stdin).encode())
     except TimeoutError:
         process.kill()

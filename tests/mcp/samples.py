@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+# What they do depends on a client that answers.
+ASKING = frozenset({"get-roots-list", "trigger-elicitation-request", "trigger-sampling-request"})
 # Where the defaults take long or reach out.
 _CHOSEN: Mapping[str, Mapping[str, Any]] = {
     "gzip-file-as-resource": {"data": "data:text/plain,hello"},

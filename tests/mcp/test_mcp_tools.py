@@ -11,8 +11,8 @@ from pydantic import BaseModel, Field, RootModel
 
 from shared.catalog import actions_of
 from shared.function import Spec, spec_of, tool
-from shared.mcp.client_config import client_config, running_api
-from shared.mcp.tools import ActionTool, ToolList
+from shared.mcp.pages import Pages
+from shared.mcp.tools import ActionTool
 from shared.payload import Payload
 from shared.ports.tasks import Outcome, TaskError
 
@@ -120,7 +120,7 @@ def test_an_error_is_said_as_text() -> None:
 @given(st.integers(1, 30))
 def test_pages_lead_through_all_tools_in_order_of_name(page: int) -> None:
     tools = [ActionTool.of(spec) for spec in actions_of("everything")]
-    listed = ToolList(tools, page=page)
+    listed = Pages("tools", lambda: [(tool.spec.tool.name, tool.definition) for tool in tools], page=page)
     names: list[str] = []
     cursor: str | None = None
     while written := listed.page(cursor):
@@ -132,19 +132,3 @@ def test_pages_lead_through_all_tools_in_order_of_name(page: int) -> None:
             break
     assert names == sorted(spec.tool.name for spec in actions_of("everything"))
     assert listed.page("nothing") is None
-
-
-def test_clients_are_configured_with_a_server_for_each_agent(tmp_path: Any) -> None:
-    assert client_config(["code-index"], api="https://example.org/") == {
-        "mcpServers": {
-            "code-index": {
-                "type": "http",
-                "url": "https://example.org/mcp/code-index",
-                "headers": {"X-API-Key": "${SUTAZAI_API_KEY}"},
-            }
-        }
-    }
-    assert running_api(tmp_path) == "http://127.0.0.1:10008"
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "urls.json").write_text('{"api": "http://127.0.0.1:2"}')
-    assert running_api(tmp_path) == "http://127.0.0.1:2"

@@ -9,7 +9,7 @@ import pytest
 
 from shared.config import Settings
 from shared.mcp.headers import decoded
-from tests.mcp.served import META, MODERN, Served, at, error_of, result_of
+from tests.mcp.served import META, MODERN, ORIGIN, Served, at, error_of, result_of
 from tests.people import CURL
 
 PARSE, INVALID, UNKNOWN, PARAMS = -32700, -32600, -32601, -32602
@@ -36,7 +36,14 @@ def test_discovery_names_versions_capabilities_and_the_server(settings: Settings
     assert found == {
         "resultType": "complete",
         "supportedVersions": ["2026-07-28", "2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"],
-        "capabilities": {"tools": {"listChanged": False}},
+        "capabilities": {
+            "tools": {"listChanged": False},
+            "resources": {"listChanged": False, "subscribe": False},
+            "prompts": {"listChanged": False},
+            "completions": {},
+            "logging": {},
+            "extensions": {"io.modelcontextprotocol/tasks": {}},
+        },
         "instructions": "Utilities that exercise every feature of the platform, and a ledger that counts effects.",
         "ttlMs": 3_600_000,
         "cacheScope": "public",
@@ -151,7 +158,7 @@ def test_an_unknown_tool_and_malformed_parameters_are_errors_of_the_protocol(set
 
 
 def test_methods_of_other_eras_and_unknown_ones_are_not_found(settings: Settings) -> None:
-    methods = ("initialize", "ping", "logging/setLevel", "resources/list", "prompts/list", "tasks/get", "nothing/here")
+    methods = ("initialize", "ping", "logging/setLevel", "resources/subscribe", "tasks/list", "nothing/here")
 
     async def call(served: Served) -> list[tuple[int, int, object]]:
         return [error_of(await served.modern(method)) for method in methods]
@@ -312,13 +319,25 @@ def test_a_notification_of_a_version_that_is_not_served_is_refused(settings: Set
     assert _errors(settings, (message, {"mcp-protocol-version": "2031-01-01"})) == [(400, VERSION, None)]
 
 
-def test_only_post_is_served(settings: Settings) -> None:
+def test_only_requests_and_the_end_of_sessions_are_served(settings: Settings) -> None:
     async def send(served: Served) -> list[tuple[int, str | None]]:
-        methods = ("GET", "DELETE", "PUT", "PATCH", "OPTIONS")
+        methods = ("GET", "PUT", "PATCH", "OPTIONS")
         answers = [await served.send(b"", {"accept": "text/event-stream"}, method=method) for method in methods]
         return [(answer.status_code, answer.headers.get("allow")) for answer in answers]
 
-    assert at(settings, send) == [(405, "POST")] * 5
+    assert at(settings, send) == [(405, "POST, DELETE"), *[(405, "GET, POST, DELETE")] * 3]
+
+
+def test_what_an_agent_does_not_have_is_not_found_there(settings: Settings) -> None:
+    methods = ("resources/list", "resources/read", "prompts/list", "prompts/get", "completion/complete")
+
+    async def call(served: Served) -> tuple[object, list[tuple[int, int, object]]]:
+        found = result_of(await served.modern("server/discover"))["capabilities"]
+        return found, [error_of(await served.modern(method, {"uri": "a"}, {"mcp-name": "a"})) for method in methods]
+
+    capabilities, errors = at(settings, call, agent="sequential-thinking")
+    assert capabilities == {"tools": {"listChanged": False}, "extensions": {"io.modelcontextprotocol/tasks": {}}}
+    assert errors == [(404, UNKNOWN, 7)] * len(methods)
 
 
 def test_only_json_is_taken_and_given(settings: Settings) -> None:
@@ -412,8 +431,9 @@ def test_who_may_not_call_is_told_how_to(settings: Settings) -> None:
         return [(*error_of(answer)[:2], answer.headers.get("www-authenticate")) for answer in answers]
 
     none, wrong, other = at(settings, send)
-    assert none == (401, 401, 'Bearer realm="sutazai"')
-    assert wrong == (401, 401, 'Bearer realm="sutazai", error="invalid_token"')
+    metadata = f'resource_metadata="{ORIGIN}/.well-known/oauth-protected-resource/mcp/everything"'
+    assert none == (401, 401, f'Bearer realm="sutazai", scope="agents:execute", {metadata}')
+    assert wrong == (401, 401, f'Bearer realm="sutazai", scope="agents:execute", error="invalid_token", {metadata}')
     assert other == none
 
 
@@ -427,7 +447,8 @@ def test_whoever_has_the_role_of_an_auditor_only_may_not_call(settings: Settings
 
     error, challenge = at(settings, send)
     assert error == (403, 403, None)
-    assert challenge == 'Bearer error="insufficient_scope", scope="agents:execute"'
+    metadata = f'resource_metadata="{ORIGIN}/.well-known/oauth-protected-resource/mcp/everything"'
+    assert challenge == f'Bearer error="insufficient_scope", scope="agents:execute", {metadata}'
 
 
 @pytest.mark.parametrize("version", ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"])
@@ -438,10 +459,16 @@ def test_a_handshake_agrees_on_the_version_asked_for(settings: Settings, version
         return await served.legacy("initialize", asked, {"mcp-protocol-version": None})
 
     answer = at(settings, send)
-    assert "mcp-session-id" not in answer.headers
+    assert answer.headers["mcp-session-id"].isascii()
     assert result_of(answer) == {
         "protocolVersion": version,
-        "capabilities": {"tools": {"listChanged": False}},
+        "capabilities": {
+            "tools": {"listChanged": False},
+            "resources": {"listChanged": False, "subscribe": True},
+            "prompts": {"listChanged": False},
+            "completions": {},
+            "logging": {},
+        },
         "serverInfo": SERVER,
         "instructions": "Utilities that exercise every feature of the platform, and a ledger that counts effects.",
     }
@@ -457,7 +484,7 @@ def test_a_handshake_offers_the_newest_where_the_version_is_unknown(settings: Se
 
 def test_older_clients_list_call_and_ping_without_a_session(settings: Settings) -> None:
     async def send(served: Served) -> tuple[Any, ...]:
-        session: Override = {"mcp-session-id": "of-another-server", "mcp-protocol-version": None}
+        session: Override = {"mcp-protocol-version": None}
         listed = result_of(await served.legacy("tools/list"))
         return (
             result_of(await served.legacy("ping", headers=session)),
@@ -466,14 +493,14 @@ def test_older_clients_list_call_and_ping_without_a_session(settings: Settings) 
             await served.here.database.fetchval("SELECT id::text FROM agent_executions"),
             error_of(await served.legacy("tools/call", {"name": "nothing"})),
             error_of(await served.legacy("server/discover")),
-            (await served.send({"jsonrpc": "2.0", "id": 7, "result": {}}, {})).status_code,
+            error_of(await served.send({"jsonrpc": "2.0", "id": 7, "result": {}}, {})),
         )
 
     ping, listed, called, task_id, unknown, discover, response = at(settings, send)
-    assert (ping, listed) == ({}, (["tools"], 13))
+    assert (ping, listed) == ({}, (["tools"], 17))
     assert called == {
         "content": [{"type": "text", "text": "Echo: hello"}],
         "isError": False,
         "_meta": {"sutazai/task_id": task_id},
     }
-    assert (unknown, discover, response) == ((200, PARAMS, 7), (200, UNKNOWN, 7), 202)
+    assert (unknown, discover, response) == ((200, PARAMS, 7), (200, UNKNOWN, 7), (400, INVALID, None))

@@ -1,18 +1,35 @@
 """The made-up resources that actions point to: each follows from its number alone, so none is stored."""
 
 import base64
+from collections.abc import Mapping
 
-from functions.agents.everything._content import BlobResource, ResourceLink, TextResource
+from shared.content import BlobResource, ResourceLink, TextResource
+
+
+def text_of(number: int) -> str:
+    return f"Resource {number}: this text was made for demonstration."
+
+
+def blob_of(number: int) -> bytes:
+    return f"Resource {number}: these bytes were made for demonstration.".encode()
 
 
 def text_resource(number: int) -> TextResource:
-    said = f"Resource {number}: this text was made for demonstration."
-    return TextResource(uri=f"demo://resource/dynamic/text/{number}", text=said)
+    return TextResource(uri=f"demo://resource/dynamic/text/{number}", text=text_of(number))
 
 
 def blob_resource(number: int) -> BlobResource:
-    data = f"Resource {number}: these bytes were made for demonstration.".encode()
-    return BlobResource(uri=f"demo://resource/dynamic/blob/{number}", blob=base64.b64encode(data).decode())
+    blob = base64.b64encode(blob_of(number)).decode()
+    return BlobResource(uri=f"demo://resource/dynamic/blob/{number}", blob=blob)
+
+
+def numbers(value: str, known: Mapping[str, str]) -> list[str]:
+    """Those that go on from what was typed."""
+    if not value:
+        return [str(number) for number in range(1, 11)]
+    if not (value.isascii() and value.isdigit()) or value.startswith("0") or len(value) > 8:
+        return []
+    return [value, *(f"{value}{digit}" for digit in range(10))]
 
 
 def link(number: int) -> ResourceLink:

@@ -1,17 +1,21 @@
-"""What the two ledger tools are asked alike: how long to take, and in which attempts to fail."""
+"""What the two ledger tools are asked alike: how long to take, whether to ask back, and in which attempts to fail."""
 
+import asyncio
 from collections.abc import Iterator
 from math import ceil
 from typing import Literal
 
 from pydantic import Field
 
+from shared.asking import filled_in, form
 from shared.errors import ToolError, Unavailable
+from shared.function import Run
 from shared.payload import Payload
 
 Failure = Literal["none", "tool_error", "exception", "unavailable"]
 
 _LONGEST_NAP_MS = 500
+_QUESTION = form("Shall an effect be left?", {})
 
 
 class Asked(Payload):
@@ -28,6 +32,16 @@ class Asked(Payload):
         count = ceil(self.duration_ms / _LONGEST_NAP_MS)
         for number in range(1, count + 1):
             yield self.duration_ms / 1000 / count, 100 * number / count
+
+    async def pass_time(self, run: Run) -> None:
+        for nap_s, percent in self.naps():
+            await asyncio.sleep(nap_s)
+            run.progress(percent, "waiting")
+
+
+def confirm(run: Run) -> None:
+    if filled_in(run.ask({"confirm": _QUESTION})["confirm"]) is None:
+        raise ToolError("the client did not confirm, so nothing was done")
 
 
 def fail(failure: Failure) -> None:

@@ -5,7 +5,7 @@ import struct
 import zlib
 from functools import cache
 
-from functions.agents.everything._content import Annotations, ImageContent
+from shared.content import Annotations, ImageContent
 
 _SIDE = 16
 _RGB_8_BIT = struct.pack("!IIBBBBB", _SIDE, _SIDE, 8, 2, 0, 0, 0)

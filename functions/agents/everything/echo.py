@@ -1,6 +1,6 @@
 """everything/echo: what was said, said back."""
 
-from functions.agents.everything._content import Content, text
+from shared.content import Content, text
 from shared.function import tool
 from shared.payload import Payload
 

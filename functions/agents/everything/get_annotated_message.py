@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from functions.agents.everything._content import Annotations, Content, TextContent
 from functions.agents.everything._image import tiny_image
+from shared.content import Annotations, Content, TextContent
 from shared.function import tool
 from shared.payload import Payload
 

@@ -4,7 +4,7 @@ import json
 import os
 import platform
 
-from functions.agents.everything._content import Content, text
+from shared.content import Content, text
 from shared.function import tool
 from shared.version import VERSION
 

@@ -2,8 +2,8 @@
 
 from pydantic import Field
 
-from functions.agents.everything._content import Content, TextContent
 from functions.agents.everything._demo import link
+from shared.content import Content, TextContent
 from shared.function import tool
 from shared.payload import Payload
 

@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from functions.agents.everything._content import Content, EmbeddedResource, TextContent
 from functions.agents.everything._demo import blob_resource, text_resource
+from shared.content import Content, EmbeddedResource, TextContent
 from shared.function import tool
 from shared.payload import Payload
 

@@ -5,7 +5,7 @@ from math import isinf
 
 from pydantic import FiniteFloat
 
-from functions.agents.everything._content import Content, text
+from shared.content import Content, text
 from shared.errors import ToolError
 from shared.function import tool
 from shared.payload import Payload

@@ -1,7 +1,7 @@
 """everything/get-tiny-image: a picture between two texts."""
 
-from functions.agents.everything._content import Content, TextContent
 from functions.agents.everything._image import tiny_image
+from shared.content import Content, TextContent
 from shared.function import tool
 
 

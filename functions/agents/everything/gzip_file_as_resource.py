@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 from pydantic import Field
 
-from functions.agents.everything._content import BlobResource, Content, EmbeddedResource, ResourceLink
 from functions.agents.everything._data_url import decoded
+from shared.content import BlobResource, Content, EmbeddedResource, ResourceLink
 from shared.errors import ToolError
 from shared.function import MIB, tool
 from shared.payload import Payload

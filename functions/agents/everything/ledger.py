@@ -1,11 +1,10 @@
 """everything/ledger: leaves one effect that can be counted from outside, and fails as it is asked to."""
 
-import asyncio
 from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from functions.agents.everything._failing import Asked, Failure, fail
+from functions.agents.everything._failing import Asked, Failure, confirm, fail
 from shared import strict_json
 from shared.function import MIB, Run, tool
 from shared.ports.egress import Egress
@@ -17,6 +16,7 @@ class LeaveEffect(Asked):
     url: str | None = Field(default=None, description="POSTed to once per attempt, with an Idempotency-Key")
     step: str = Field(default="effect", pattern=r"^[A-Za-z0-9_.-]{1,100}$")
     padding_bytes: int = Field(default=0, ge=0, le=10 * MIB, description="how much larger to make the result")
+    confirm: bool = Field(default=False, description="ask the client first, and do nothing if it declines")
 
 
 class Effect(BaseModel):
@@ -32,15 +32,14 @@ class Effect(BaseModel):
 
 @tool(effect="network", timeout_s=300)
 async def ledger(request: LeaveEffect, *, run: Run, ledger: Ledger, egress: Egress) -> Effect:
-    """Take duration_ms, then call the URL, then leave the effect, then fail if asked to, in this order.
+    """Ask if asked to, take duration_ms, then call the URL, leave the effect, and fail if asked to, in this order.
 
-    So an attempt that failed has left its effect, but for one whose URL could not be reached. With 10 MiB of
-    padding the result is larger than a result may be: the task fails, its effect is there.
+    An attempt that failed has left its effect, unless its URL could not be reached; 10 MiB of padding are too many.
     """
-    for nap_s, percent in request.naps():
-        await asyncio.sleep(nap_s)
-        run.progress(percent, "waiting")
-    url_status = None if request.url is None else await _call(request.url, request.step, run, egress)
+    if request.confirm:
+        confirm(run)
+    await request.pass_time(run)
+    status = None if request.url is None else await _call(request.url, request.step, run, egress)
     first = await ledger.write(run.user_id, run.execution_id, request.step, run.attempt)
     if request.fails_in(run.attempt):
         fail(request.failure)
@@ -49,7 +48,7 @@ async def ledger(request: LeaveEffect, *, run: Run, ledger: Ledger, egress: Egre
         step=request.step,
         attempt=run.attempt,
         first=first,
-        url_status=url_status,
+        url_status=status,
         padding="x" * request.padding_bytes or None,
     )
 

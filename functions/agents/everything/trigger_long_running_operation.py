@@ -4,7 +4,7 @@ import asyncio
 
 from pydantic import Field
 
-from functions.agents.everything._content import Content, text
+from shared.content import Content, text
 from shared.function import Run, tool
 from shared.payload import Payload
 

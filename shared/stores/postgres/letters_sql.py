@@ -1,6 +1,7 @@
 """The parts of statements that write dead letters; each is told of in the statement that writes it."""
 
 from events.dead_letters import DeadLetterRecorded
+from shared.task_states import MOST_LOSSES
 
 # What a letter's event needs of its row in `events`.
 NOTED = "id, type, source, subject, user_id, agent, sequence, data, at"
@@ -38,10 +39,10 @@ SELECT FROM d
 TASK_LETTERS = f"""letters AS (
     INSERT INTO dead_letters (reason, consumer, event, attempts, error)
     SELECT 'task', replace(e.agent_type || '-' || e.task_id, '_', '-'), {_ENVELOPE},
-        CASE WHEN e.losses >= 5 THEN e.losses ELSE e.attempt END,
+        CASE WHEN e.losses >= {MOST_LOSSES} THEN e.losses ELSE e.attempt END,
         left((e.error ->> 'code') || ': ' || (e.error ->> 'message'), 1000)
     FROM e JOIN noted n ON n.subject = e.id::text
     WHERE e.status = 'failed' AND NOT e.attached AND (e.error ->> 'retryable')::boolean
-        AND (e.attempt >= e.max_attempts OR e.losses >= 5)
+        AND (e.attempt >= e.max_attempts OR e.losses >= {MOST_LOSSES})
     ON CONFLICT DO NOTHING RETURNING *
 ), told AS ({told("letters")})"""

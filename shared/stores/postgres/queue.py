@@ -8,8 +8,10 @@ from uuid import UUID, uuid4
 from shared import strict_json
 from shared.batch import Batcher
 from shared.crypto import Codec
+from shared.dialogue import SILENT, Dialogue
 from shared.errors import ConfigurationError, Unavailable
 from shared.ports.tasks import Claimed, NewTask, Outcome, TaskError
+from shared.stores.postgres import questions
 from shared.stores.postgres import queue_sql as sql
 from shared.stores.postgres.database import Database
 from shared.strict_json import Json
@@ -88,14 +90,21 @@ class PostgresQueue:
         for row in rows:
             try:
                 parameters = open_column(self._codec, "input_data", row["id"], row["input_data"])
-                claimed.append(_claimed(row, parameters))
+                claimed.append(_claimed(row, parameters, await self._dialogue(row)))
             except ConfigurationError:
                 # Its key is gone, or newer than this version: its neighbours in the batch can still run.
                 logger.exception("the input of task %s cannot be read", row["id"])
                 await self.finish(_claimed(row, {}), _UNREADABLE)
         return claimed
 
+    async def _dialogue(self, row: Any) -> Dialogue:
+        if row["askable"] is None and row["dialogue"] is None:
+            return SILENT
+        return await questions.dialogue(self._database, self._codec, row)
+
     async def finish(self, task: Claimed, outcome: Outcome) -> bool:
+        if outcome.asks is not None:
+            return await questions.park(self._database, self._codec, task, outcome, outcome.asks)
         return await self._finishing.submit((task, outcome))
 
     async def _finish(self, batch: Sequence[_Finish]) -> list[bool | Exception]:
@@ -104,13 +113,18 @@ class PostgresQueue:
             [task.user_id for task, _ in batch],
             [task.id for task, _ in batch],
             [task.fence for task, _ in batch],
-            ["queued" if outcome.retry_in_s is not None else outcome.status for _, outcome in batch],
+            [outcome.status for _, outcome in batch],
             [self._output(task.id, outcome) for task, outcome in batch],
             [outcome.error and outcome.error.model_dump() for _, outcome in batch],
             [outcome.retry_in_s for _, outcome in batch],
         )
-        written = {row["id"] for row in rows}
-        return [task.id in written for task, _ in batch]
+        # Of ends under one fence the first counts; one under an older fence may stand beside it.
+        written = {(row["id"], row["fence"]) for row in rows}
+        results: list[bool | Exception] = []
+        for task, _ in batch:
+            results.append((task.id, task.fence) in written)
+            written.discard((task.id, task.fence))
+        return results
 
     async def progress(self, task: Claimed, percent: float, message: str) -> None:
         await self._database.execute(
@@ -188,7 +202,7 @@ def _row(task_id: UUID, new: NewTask, outcome: Outcome, seconds: float) -> dict[
     }
 
 
-def _claimed(row: Any, parameters: dict[str, Json]) -> Claimed:
+def _claimed(row: Any, parameters: dict[str, Json], dialogue: Dialogue = SILENT) -> Claimed:
     return Claimed(
         user_id=row["user_id"],
         id=row["id"],
@@ -200,4 +214,5 @@ def _claimed(row: Any, parameters: dict[str, Json]) -> Claimed:
         max_attempts=row["max_attempts"],
         losses=row["losses"],
         fence=row["fence"],
+        dialogue=dialogue,
     )

@@ -2,12 +2,13 @@
 
 from events.tasks import TaskCancelled, TaskExpired, TaskFailed, TaskRequeued, TaskStarted, TaskSubmitted, TaskSucceeded
 from shared.stores.postgres.letters_sql import NOTED, TASK_LETTERS
+from shared.task_states import FAIRNESS_DEPTH, FAIRNESS_STEP_MS, MOST_LOSSES, PRIORITY_STEP_S
 
 # What every event of a task says; `e` is the changed row.
 _DATA = "jsonb_build_object('task_id', e.id, 'agent', e.agent_type, 'tool', e.task_id)"
 
 
-def _event(type_sql: str, rows: str, *, source: str, data: str = _DATA) -> str:
+def event(type_sql: str, rows: str, *, source: str, data: str = _DATA) -> str:
     return (
         "INSERT INTO events (type, source, subject, user_id, agent, sequence, data)"
         f" SELECT {type_sql}, '/functions/{source}', e.id::text, e.user_id, e.agent_type, e.version, {data}"
@@ -20,7 +21,10 @@ _TYPE_OF_STATUS = (
     f" WHEN 'cancelled' THEN '{TaskCancelled.type}' WHEN 'expired' THEN '{TaskExpired.type}'"
     f" ELSE '{TaskRequeued.type}' END"
 )
-_WITH_REASON = f"{_DATA} || jsonb_build_object('reason', coalesce(e.error ->> 'code', 'WORKER_LOST'))"
+WITH_REASON = (
+    f"{_DATA} || CASE WHEN e.status IN ('queued', 'failed') THEN"
+    " jsonb_build_object('reason', coalesce(e.error ->> 'code', 'WORKER_LOST')) ELSE '{}' END"
+)
 _WITH_ATTEMPT = f"{_DATA} || jsonb_build_object('attempt', e.attempt)"
 _AUDIT = (
     "INSERT INTO audit_log (actor, action, object, outcome)"
@@ -33,40 +37,44 @@ _CALL_BACK = (
     " WHERE e.calls_back AND e.status NOT IN ('queued', 'running')"
     " AND c.user_id = e.user_id AND c.execution_id = e.id"
 )
+_PRIORITY_STEP = f"interval '{PRIORITY_STEP_S} seconds'"
 # now() is when a transaction began, which may be before the one whose row it had to wait for.
 _ENDED_AT = "greatest(now(), e.created_at, e.started_at)"
-_CHANGED = """e.user_id, e.id, e.agent_type, e.task_id, e.status, e.version, e.error, e.attached, e.attempt,
+CHANGED = """e.user_id, e.id, e.agent_type, e.task_id, e.status, e.version, e.error, e.attached, e.attempt,
     e.max_attempts, e.losses, e.calls_back"""
 
 # Own tasks that already wait make a new one wait longer: fairness between users, and it needs no look at others.
 # Keys are written in one order: two batches that repeat them in different ones would block each other.
 # `depth` is told to be computed first: a plan may otherwise count a user's queue once for each row of a batch.
 # $1.. arrays: ids, users, agents, tools, inputs, priorities, timeouts, ttls, attempts, retry_of, keys, digests,
-# URLs and peers of callbacks
+# URLs and peers of callbacks, what clients can be asked and what they have answered already
 ACCEPT = f"""
 WITH given AS (
     SELECT *, row_number() OVER (PARTITION BY user_id ORDER BY n) AS nth FROM unnest(
         $1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bytea[], $6::smallint[], $7::int[], $8::float8[],
-        $9::smallint[], $10::uuid[], $11::text[], $12::bytea[], $13::bytea[], $14::bytea[]
-    ) WITH ORDINALITY AS t
-        (id, user_id, agent, tool, input, priority, timeout_ms, ttl_s, attempts, retry_of, key, digest, url, peer, n)
+        $9::smallint[], $10::uuid[], $11::text[], $12::bytea[], $13::bytea[], $14::bytea[], $15::text[],
+        $16::bytea[]
+    ) WITH ORDINALITY AS t (id, user_id, agent, tool, input, priority, timeout_ms, ttl_s, attempts, retry_of, key,
+        digest, url, peer, askable, dialogue, n)
 ), depth AS MATERIALIZED (
     SELECT u.user_id, (
         SELECT count(*) FROM (
-            SELECT 1 FROM agent_executions q WHERE q.user_id = u.user_id AND q.status = 'queued' LIMIT 10000
+            SELECT 1 FROM agent_executions q WHERE q.user_id = u.user_id AND q.status = 'queued' LIMIT {FAIRNESS_DEPTH}
         ) own
     ) AS queued FROM (SELECT DISTINCT user_id FROM given) u
 ), e AS (
     INSERT INTO agent_executions (id, user_id, agent_type, task_id, input_data, status, priority, rank, timeout_ms,
-        expires_at, max_attempts, retry_of, idempotency_key, request_hash, calls_back)
+        expires_at, max_attempts, retry_of, idempotency_key, request_hash, calls_back, askable,
+        dialogue)
     SELECT g.id, g.user_id, g.agent, g.tool, g.input, 'queued', g.priority,
-        now() - g.priority * interval '5 minutes' + least(d.queued + g.nth - 1, 10000) * interval '20 milliseconds',
+        now() - g.priority * {_PRIORITY_STEP}
+            + least(d.queued + g.nth - 1, {FAIRNESS_DEPTH}) * interval '{FAIRNESS_STEP_MS} milliseconds',
         g.timeout_ms, now() + make_interval(secs => g.ttl_s), g.attempts, g.retry_of, g.key, g.digest,
-        g.url IS NOT NULL
+        g.url IS NOT NULL, string_to_array(g.askable, ' '), g.dialogue
     FROM given g JOIN depth d USING (user_id) ORDER BY g.user_id, g.key, g.n
     ON CONFLICT (user_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
     RETURNING id, user_id, agent_type, task_id, version, calls_back
-), noted AS ({_event(f"'{TaskSubmitted.type}'", "e", source="execute")}
+), noted AS ({event(f"'{TaskSubmitted.type}'", "e", source="execute")}
 ), asked AS (
     INSERT INTO callbacks (user_id, execution_id, url, peer)
     SELECT g.user_id, g.id, g.url, g.peer FROM given g JOIN e USING (user_id, id) WHERE e.calls_back
@@ -80,7 +88,7 @@ WHERE (user_id, idempotency_key) IN (SELECT * FROM unnest($1::uuid[], $2::text[]
 """
 
 _CLAIMED = """e.user_id, e.id, e.agent_type, e.task_id, e.input_data, e.timeout_ms, e.attempt, e.max_attempts,
-    e.losses, e.fence"""
+    e.losses, e.fence, e.askable, e.asked, e.dialogue"""
 
 # $1 worker, $2 agent, $3 tools, $4 limit. A worker that was declared dead claims nothing.
 CLAIM = f"""
@@ -95,29 +103,33 @@ WITH picked AS MATERIALIZED (
         started_at = greatest(now(), e.created_at), due_at = NULL
     FROM picked p WHERE e.user_id = p.user_id AND e.id = p.id
     RETURNING {_CLAIMED}, e.rank, e.version
-), noted AS ({_event(f"'{TaskStarted.type}'", "e", source="claim", data=_WITH_ATTEMPT)})
+), noted AS ({event(f"'{TaskStarted.type}'", "e", source="claim", data=_WITH_ATTEMPT)})
 SELECT {_CLAIMED} FROM e ORDER BY e.rank
 """
 
+# Whatever a worker asks for: an attempt more than there may be would refuse the claim of a whole batch.
+_AGAIN = "(g.retry_in_s IS NOT NULL AND e.attempt < e.max_attempts)"
 # $1.. arrays: users, ids, fences, statuses, outputs, errors, seconds until the next attempt (NULL: none)
 FINISH = f"""
 WITH given AS (
-    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::bytea[], $6::jsonb[], $7::float8[])
-        AS t (user_id, id, fence, status, output, error, retry_in_s)
+    SELECT DISTINCT ON (user_id, id, fence) * FROM unnest(
+        $1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::bytea[], $6::jsonb[], $7::float8[]
+    ) WITH ORDINALITY AS t (user_id, id, fence, status, output, error, retry_in_s, n)
+    ORDER BY user_id, id, fence, n
 ), e AS (
     UPDATE agent_executions e
-    SET status = g.status, output_data = g.output, error = g.error, version = e.version + 1,
-        finished_at = CASE WHEN g.retry_in_s IS NULL THEN {_ENDED_AT} END,
-        due_at = now() + make_interval(secs => g.retry_in_s), rank = NULL,
-        worker_id = CASE WHEN g.retry_in_s IS NULL THEN e.worker_id END
+    SET status = CASE WHEN {_AGAIN} THEN 'queued' ELSE g.status END, output_data = g.output, error = g.error,
+        version = e.version + 1, finished_at = CASE WHEN NOT {_AGAIN} THEN {_ENDED_AT} END, rank = NULL,
+        due_at = CASE WHEN {_AGAIN} THEN now() + make_interval(secs => g.retry_in_s) END,
+        worker_id = CASE WHEN NOT {_AGAIN} THEN e.worker_id END
     FROM given g
     WHERE e.user_id = g.user_id AND e.id = g.id AND e.status = 'running' AND e.fence = g.fence
-    RETURNING {_CHANGED}
-), noted AS ({_event(_TYPE_OF_STATUS, "e", source="finish", data=_WITH_REASON)} RETURNING {NOTED}
+    RETURNING {CHANGED}, e.fence
+), noted AS ({event(_TYPE_OF_STATUS, "e", source="finish", data=WITH_REASON)} RETURNING {NOTED}
 ), audited AS ({_AUDIT.format(rows="e")}
 ), called AS ({_CALL_BACK}
 ), {TASK_LETTERS}
-SELECT id, pg_notify('sutazai_ended', e.id::text) FROM e
+SELECT id, fence, pg_notify('sutazai_ended', e.id::text) FROM e
 """
 
 # $1 users, $2 ids, $3 worker
@@ -128,7 +140,7 @@ WITH e AS (
     SELECT $1, $2, $3, $4, $5, 'running', true, $6, $7, now() + make_interval(secs => $8), 1, 1, 1, workers.id, now()
     FROM workers WHERE workers.id = $9
     RETURNING {_CLAIMED}, e.version
-), noted AS ({_event(f"'{TaskStarted.type}'", "e", source="attach", data=_WITH_ATTEMPT)})
+), noted AS ({event(f"'{TaskStarted.type}'", "e", source="attach", data=_WITH_ATTEMPT)})
 SELECT {_CLAIMED} FROM e
 """
 
@@ -145,7 +157,7 @@ WITH e AS (
         unnest($2::bytea[]), unnest($3::bytea[])
     ) AS t (id, user_id, agent, tool, status, error, seconds, input, output)
     RETURNING id, user_id, agent_type, task_id, status, version, error
-), noted AS ({_event(_TYPE_OF_STATUS, "e", source="record", data=_WITH_REASON)})
+), noted AS ({event(_TYPE_OF_STATUS, "e", source="record", data=WITH_REASON)})
 {_AUDIT.format(rows="e")}
 """
 
@@ -154,8 +166,8 @@ WITH e AS (
     UPDATE agent_executions e
     SET status = 'cancelled', finished_at = {_ENDED_AT}, rank = NULL, due_at = NULL, version = e.version + 1
     WHERE user_id = $1 AND ($2::uuid IS NULL OR id = $2) AND status IN ('queued', 'running')
-    RETURNING {_CHANGED}
-), noted AS ({_event(_TYPE_OF_STATUS, "e", source="cancel")}
+    RETURNING {CHANGED}
+), noted AS ({event(_TYPE_OF_STATUS, "e", source="cancel")}
 ), audited AS ({_AUDIT.format(rows="e")}
 ), called AS ({_CALL_BACK})
 SELECT id FROM e
@@ -165,12 +177,12 @@ SELECT id FROM e
 def _take_back(gone: str, only: str = "", *, losses: int = 1) -> str:
     """What lost workers held runs again at its old rank, alone, and the attempt is given back.
 
-    `gone` selects their ids; with `only`, not everything they held. Five `losses` end a task.
+    `gone` selects their ids; with `only`, not everything they held. So many losses end a task.
     """
     return f"""
 WITH gone AS ({gone}), lost AS (
     SELECT e.user_id, e.id, CASE
-        WHEN e.attached OR e.losses + {losses} >= 5 THEN 'failed'
+        WHEN e.attached OR e.losses + {losses} >= {MOST_LOSSES} THEN 'failed'
         WHEN e.expires_at <= now() THEN 'expired' ELSE 'queued' END AS status
     FROM agent_executions e JOIN gone ON e.worker_id = gone.id WHERE e.status = 'running' {only} FOR UPDATE OF e
 ), e AS (
@@ -180,10 +192,11 @@ WITH gone AS ({gone}), lost AS (
         finished_at = CASE WHEN lost.status <> 'queued' THEN {_ENDED_AT} END,
         error = CASE lost.status WHEN 'failed' THEN jsonb_build_object('code',
             CASE WHEN e.attached THEN 'CALLER_LOST' ELSE 'WORKER_LOST' END, 'message',
-            CASE WHEN e.attached THEN 'caller lost' ELSE 'its workers died 5 times' END, 'retryable', true) END
+            CASE WHEN e.attached THEN 'caller lost' ELSE 'its workers died {MOST_LOSSES} times' END,
+            'retryable', true) END
     FROM lost WHERE e.user_id = lost.user_id AND e.id = lost.id
-    RETURNING {_CHANGED}
-), noted AS ({_event(_TYPE_OF_STATUS, "e", source="reap", data=_WITH_REASON)} RETURNING {NOTED}
+    RETURNING {CHANGED}
+), noted AS ({event(_TYPE_OF_STATUS, "e", source="reap", data=WITH_REASON)} RETURNING {NOTED}
 ), audited AS ({_AUDIT.format(rows="e")}
 ), called AS ({_CALL_BACK}
 ), {TASK_LETTERS}
@@ -217,16 +230,16 @@ WITH e AS (
         SELECT user_id, id FROM agent_executions WHERE status = 'queued' AND expires_at <= now()
         LIMIT 500 FOR UPDATE SKIP LOCKED
     ) AND e.status = 'queued'
-    RETURNING {_CHANGED}
-), noted AS ({_event(_TYPE_OF_STATUS, "e", source="expire")}
+    RETURNING {CHANGED}
+), noted AS ({event(_TYPE_OF_STATUS, "e", source="expire")}
 ), audited AS ({_AUDIT.format(rows="e")}
 ), called AS ({_CALL_BACK})
 SELECT id FROM e
 """
 
-MAKE_DUE = """
+MAKE_DUE = f"""
 WITH e AS (
-    UPDATE agent_executions e SET rank = now() - e.priority * interval '5 minutes', due_at = NULL
+    UPDATE agent_executions e SET rank = now() - e.priority * {_PRIORITY_STEP}, due_at = NULL
     WHERE (e.user_id, e.id) IN (
         SELECT user_id, id FROM agent_executions
         WHERE status = 'queued' AND rank IS NULL AND due_at <= now() ORDER BY due_at LIMIT 500 FOR UPDATE SKIP LOCKED

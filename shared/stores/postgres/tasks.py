@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any, Self
@@ -16,10 +16,12 @@ from shared.errors import Conflict, IdempotencyMismatch, NotFound, RateLimited
 from shared.paging import cursor_of, cursor_values
 from shared.ports.signals import Signals
 from shared.ports.tasks import TERMINAL, NewTask, Status, Task, TaskError, TaskEvent, TaskList
+from shared.stores.postgres import questions
 from shared.stores.postgres import queue_sql as sql
 from shared.stores.postgres.callbacks import peer_of, sealed_url
 from shared.stores.postgres.database import Connection, Database
 from shared.stores.postgres.queue import open_column, seal_column
+from shared.strict_json import Json
 
 _POLL_S = 1.0
 _COLUMNS = """e.id, e.agent_type, e.task_id, e.status, e.priority, e.timeout_ms, e.input_data, e.output_data, e.error,
@@ -102,6 +104,8 @@ class PostgresTasks:
             [new.digest for _, new in rows],
             [new.callback_url and sealed_url(self._codec, task_id, new.callback_url) for task_id, new in rows],
             [new.callback_url and peer_of(new.callback_url, self._settings.keys_dir) for _, new in rows],
+            [" ".join(sorted(new.dialogue.kinds)) or None for _, new in rows],
+            [questions.sealed_dialogue(self._codec, task_id, new.dialogue) for task_id, new in rows],
         )
         return {row["id"] for row in inserted}
 
@@ -180,6 +184,16 @@ class PostgresTasks:
                 if row is not None and (status in TERMINAL or left_s <= 0):
                     return self._task(row, [])
         return None
+
+    async def questions(self, user_id: UUID, task_id: UUID) -> Mapping[str, Json]:
+        return await questions.open_questions(self._database, self._codec, user_id, task_id)
+
+    async def answer(self, user_id: UUID, task_id: UUID, answers: Mapping[str, Json]) -> frozenset[str]:
+        taken, going_on = await questions.answer(self._database, self._codec, user_id, task_id, answers)
+        if going_on is not None:
+            agent, priority = going_on
+            self._signals.send("accepted", f"{agent} 1 {priority}")
+        return taken
 
     async def cancel(self, user_id: UUID, task_id: UUID) -> Task:
         cancelled = await self._database.fetch(sql.CANCEL, user_id, task_id)

@@ -58,6 +58,7 @@ DELETE FROM dead_letters WHERE reason = 'unreadable' AND position($1::uuid::text
 _OWNED = (
     "DELETE FROM agent_executions WHERE user_id = $1",
     "DELETE FROM callbacks WHERE user_id = $1",
+    "DELETE FROM task_questions WHERE user_id = $1",
     "DELETE FROM task_progress WHERE user_id = $1",
     "DELETE FROM ledger WHERE user_id = $1",
     "DELETE FROM idempotency_keys WHERE user_id = $1",

@@ -47,6 +47,7 @@ def test_the_agent_has_all_tools_and_each_is_found_under_its_public_name() -> No
         "get-env",
         "get-resource-links",
         "get-resource-reference",
+        "get-roots-list",
         "get-structured-content",
         "get-sum",
         "get-tiny-image",
@@ -54,7 +55,10 @@ def test_the_agent_has_all_tools_and_each_is_found_under_its_public_name() -> No
         "ledger",
         "ledger-count",
         "ledger-crash",
+        "simulate-research-query",
+        "trigger-elicitation-request",
         "trigger-long-running-operation",
+        "trigger-sampling-request",
     ]
     assert [action("everything", spec.tool.name).name for spec in specs] == [spec.name for spec in specs]
 

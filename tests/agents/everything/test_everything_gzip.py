@@ -7,8 +7,8 @@ import random
 
 import pytest
 
-from functions.agents.everything._content import BlobResource, Content, EmbeddedResource, ResourceLink
 from functions.agents.everything.gzip_file_as_resource import GzipFileAsResource, gzip_file_as_resource
+from shared.content import BlobResource, Content, EmbeddedResource, ResourceLink
 from shared.errors import ToolError, Unavailable
 from shared.function import MIB
 from tests.fakes import FakeEgress, answered

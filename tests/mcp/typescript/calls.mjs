@@ -1,4 +1,4 @@
-// node calls.mjs URL TOKEN MODE: lists the tools, calls each with the arguments that stdin has for it, prints JSON.
+// node calls.mjs URL TOKEN MODE: lists the tools, calls those that stdin has arguments for, prints JSON.
 // MODE: `v1`, the client of before 2026; else how the client of today negotiates: `legacy`, `auto`, or a version.
 import { text } from "node:stream/consumers";
 
@@ -33,8 +33,9 @@ do {
 
 const results = {};
 for (const tool of tools) {
+  if (!(tool.name in asked)) continue;
   // The client checks what is structured against the tool's schema and throws where it is otherwise.
-  results[tool.name] = await client.callTool({ name: tool.name, arguments: asked[tool.name] ?? {} });
+  results[tool.name] = await client.callTool({ name: tool.name, arguments: asked[tool.name] });
 }
 console.log(JSON.stringify({ server: client.getServerVersion(), tools: tools.map((tool) => tool.name), results }));
 await client.close();
