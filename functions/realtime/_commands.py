@@ -16,6 +16,7 @@ from shared.function import Caller
 from shared.identity import authorize
 from shared.payload import Payload, from_body
 from shared.ports.agents import AgentFare, Agents
+from shared.ports.limits import Limits
 from shared.ports.tasks import Tasks
 
 # A command may wait for its task, as a request may.
@@ -42,6 +43,7 @@ M = TypeVar("M", bound=BaseModel)
 class Commands:
     agents: Agents
     tasks: Tasks
+    limits: Limits
 
     async def run(self, command: Command, caller: Caller) -> bytes:
         """The JSON of its answer. Raises what the act raises, and Forbidden without its scope."""
@@ -62,7 +64,8 @@ class Commands:
 
     async def _execute(self, command: Command, caller: Caller) -> BaseModel:
         request = _read(Execute, command)
-        return await execute(request, caller=caller, key=command.idempotency_key, wait_s=None, tasks=self.tasks)
+        key, tasks, limits = command.idempotency_key, self.tasks, self.limits
+        return await execute(request, caller=caller, key=key, wait_s=None, tasks=tasks, limits=limits)
 
     async def _cancel(self, command: Command, caller: Caller) -> BaseModel:
         return await self.tasks.cancel(caller.user_id, _read(_Task, command).task_id)

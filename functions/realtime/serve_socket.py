@@ -45,7 +45,7 @@ async def serve_socket(
             watch=watch,
             limits=limits,
             feed=task_feed,
-            commands=Commands(agents=agents, tasks=tasks),
+            commands=Commands(agents=agents, tasks=tasks, limits=limits),
             subscriptions=Subscriptions(connection, tasks=task_feed, agents=agent_feed),
         )
         async with conversation:

@@ -1,17 +1,25 @@
 """The gateway's process: all endpoints on one port, with the keeper and the consumers of events beside them."""
 
+import socket
 from collections.abc import Sequence
 
 from shared.background import Background
-from shared.function import Http, Spec, Tool, WebSocket
+from shared.function import Http, Mcp, Spec, Tool, WebSocket
 from shared.local.forward import McpForward
 from shared.serve import App, run
 
 
-def main(specs: Sequence[Spec], *, port: int) -> None:
-    """Serves until SIGTERM. Actions are the workers' business: what they run must not slow an endpoint."""
-    endpoints = [spec for spec in specs if isinstance(spec.trigger, Http | WebSocket)]
+def main(specs: Sequence[Spec], *, port: int, mcp_port: int | None = None) -> None:
+    """Serves until SIGTERM. Actions are the workers' business: what they run must not slow an endpoint.
+
+    `mcp_port`: a second one, at which clients of MCP look for it.
+    """
+    endpoints = [spec for spec in specs if isinstance(spec.trigger, Http | WebSocket | Mcp)]
     # Consumers run right here, and workers hear wake-ups themselves: there is nothing to connect.
     beside = Background([spec for spec in specs if spec.package != "connector"])
     mcp = McpForward({spec.agent for spec in specs if isinstance(spec.trigger, Tool)})
-    run(App(endpoints, beside=[beside, mcp], routes=mcp.routes), host="127.0.0.1", port=port, drain_s=10)
+    app = App(endpoints, beside=[beside, mcp], routes=mcp.routes)
+    sockets = None
+    if mcp_port is not None:
+        sockets = [socket.create_server(("127.0.0.1", each)) for each in (port, mcp_port)]
+    run(app, host="127.0.0.1", port=port, drain_s=10, sockets=sockets)

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, nullcontext
 from shared.catalog import agents
 from shared.endpoints import Endpoint
 from shared.function import Spec
-from shared.mcp.endpoint import McpEndpoint
+from shared.mcp.agent import server_for
 from shared.serve import App, server_of
 from shared.wiring import Ports
 from shared.worker import Worker
@@ -19,7 +19,7 @@ _DRAIN_S = 10
 class _Servers:
     def __init__(self, actions: Sequence[Spec], worker: Worker) -> None:
         self._worker = worker
-        self._endpoints = [McpEndpoint(mine) for mine in agents(tuple(actions)).values()]
+        self._endpoints = [server_for(mine) for mine in agents(tuple(actions)).values()]
 
     @property
     def routes(self) -> list[tuple[str, str, Endpoint]]:
@@ -28,7 +28,7 @@ class _Servers:
     @asynccontextmanager
     async def opened(self, ports: Ports) -> AsyncIterator[None]:
         for endpoint in self._endpoints:
-            await endpoint.open(ports, self._worker)
+            await endpoint.serve(ports, self._worker)
         yield
 
 

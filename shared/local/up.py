@@ -27,6 +27,7 @@ from shared.wiring import Ports
 
 API_PORT = 10008
 UI_PORT = 11000
+MCP_PORT = 11100
 
 
 def main() -> int:
@@ -64,8 +65,9 @@ async def _run(home: Path) -> None:
             await _prepare(Settings.read(environ), environ)
             port = await pick_port(home, "api", _asked_port("SUTAZAI_API_PORT", API_PORT))
             ui_port = await pick_port(home, "ui", _asked_port("SUTAZAI_UI_PORT", UI_PORT))
+            mcp_port = await _mcp_port(home)
             api, ui = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{ui_port}"
-            await _functions(home, supervisor, environ, port, ui_port)
+            await _functions(home, supervisor, environ, port, ui_port, mcp_port)
             urls = {"api": api, "ui": ui, "mcp": f"{api}/mcp", "ws": f"ws://127.0.0.1:{port}/ws"}
             write_json(home / "run" / "urls.json", urls)
             ready_s = time.monotonic() - began
@@ -73,6 +75,17 @@ async def _run(home: Path) -> None:
             await asyncio.Event().wait()
     with suppress(FileNotFoundError):
         (home / "run" / "urls.json").unlink()
+
+
+async def _mcp_port(home: Path) -> int | None:
+    """A second one for clients of MCP, done without where somebody else has it and nobody has asked for it."""
+    try:
+        return await pick_port(home, "mcp", _asked_port("SUTAZAI_MCP_PORT", MCP_PORT))
+    except PortTaken:
+        if "SUTAZAI_MCP_PORT" in os.environ:
+            raise
+        _say(f"port {MCP_PORT} is taken: MCP is answered at the API's port alone")
+        return None
 
 
 def _asked_port(name: str, default: int) -> int:
@@ -125,11 +138,14 @@ def _place() -> str:
     return socket.gethostname()
 
 
-async def _functions(home: Path, supervisor: Supervisor, environ: Mapping[str, str], port: int, ui_port: int) -> None:
+async def _functions(
+    home: Path, supervisor: Supervisor, environ: Mapping[str, str], port: int, ui_port: int, mcp_port: int | None
+) -> None:
+    mcp = () if mcp_port is None else ("--mcp-port", str(mcp_port))
     gateway = Service(
         name="gateway",
         role="gateway",
-        argv=(sys.executable, "-m", "functions", "gateway", "--port", str(port)),
+        argv=(sys.executable, "-m", "functions", "gateway", "--port", str(port), *mcp),
         ready=lambda: _answers(port, "/health/ready"),
         env={**environ, "SUTAZAI_UI_ORIGINS": ui_origins(ui_port, environ)},
         stop_timeout_s=15,

@@ -1,7 +1,6 @@
 """A worker's process: follows the wake-ups of all agents."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,13 +11,14 @@ from shared.function import Spec, Tool
 from shared.local.lock import ended_by_signals
 from shared.local.mcp_listener import listening
 from shared.ports.bus import Bus, WakeUp
+from shared.telemetry import log_lines
 from shared.wiring import Ports
 from shared.worker import Worker
 
 
 def main(specs: Sequence[Spec], *, ready: Path) -> None:
     """Works until SIGTERM, then drains. Writes to `ready` where it answers MCP, once it can claim."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    log_lines()
     actions = [spec for spec in specs if isinstance(spec.trigger, Tool)]
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_work(actions, ready))

@@ -6,8 +6,9 @@ from urllib.parse import urlsplit
 
 from shared.config import Settings
 from shared.errors import Unavailable
+from shared.mcp.bridge.state import BridgeState
 from shared.ports.health import HealthReport, ServiceHealth
-from shared.stores.postgres.database import Database
+from shared.stores.postgres.database import KEEPER_LOCK, Database
 from shared.stores.redis import Cache
 from shared.version import VERSION
 
@@ -21,7 +22,8 @@ SELECT (SELECT count(*) FROM workers WHERE alive_until > now()) AS workers,
 
 
 class ProbedHealth:
-    def __init__(self, *, database: Database, cache: Cache, settings: Settings) -> None:
+    def __init__(self, *, database: Database, cache: Cache, settings: Settings, bridge: BridgeState) -> None:
+        self._bridge = bridge
         self._amqp = urlsplit(settings.amqp_url) if settings.amqp_url else None
         self._database = database
         self._cache = cache
@@ -36,6 +38,9 @@ class ProbedHealth:
                 services["redis"] = await self._redis()
                 if self._amqp is not None:
                     services["rabbitmq"] = await _rabbitmq(self._amqp.hostname or "localhost", self._amqp.port or 5672)
+                if (bridge := self._bridge.metrics.summary()) is not None:
+                    state = "degraded" if self._bridge.failing else "ok"
+                    services["mcp_bridge"] = ServiceHealth(status=state, detail=bridge)
                 states = {service.status for service in services.values()}
                 down = services["postgres"].status == "down"
                 status = "down" if down else "degraded" if states != {"ok"} else "ok"
@@ -44,8 +49,6 @@ class ProbedHealth:
             return self._report
 
     async def _record(self) -> dict[str, ServiceHealth]:
-        from shared.stores.postgres.upkeep import KEEPER_LOCK
-
         try:
             async with asyncio.timeout(_PATIENCE_S):
                 row = await self._database.fetchrow(_PARTS, KEEPER_LOCK)

@@ -23,7 +23,7 @@ class Platform:
 
     def __init__(self, home: Path, **environ: str) -> None:
         self.home = home
-        ports = {"SUTAZAI_API_PORT": "0", "SUTAZAI_UI_PORT": "0"}
+        ports = {"SUTAZAI_API_PORT": "0", "SUTAZAI_UI_PORT": "0", "SUTAZAI_MCP_PORT": "0"}
         self.environ = {**os.environ, **ports, **environ, "SUTAZAI_HOME": str(home)}
         self._process: subprocess.Popen[bytes] | None = None
         self.log = home.parent / f"{home.name}.log"

@@ -71,6 +71,7 @@ async def _people(platform: Platform) -> House:
                     "schedule_id": schedule.json()["data"]["id"],
                     "task_id": task["task_id"],
                     "user_id": me["id"],
+                    "identity_id": str(uuid4()),
                     "letter_id": str(uuid4()),
                     "key_id": key.json()["data"]["id"],
                     "session_id": re.findall(r"[0-9a-f-]{36}", json.dumps(sessions))[0],
@@ -440,7 +441,7 @@ def test_a_list_refuses_what_it_does_not_know(house: House, query: str) -> None:
 
 
 def _path(spec: Spec, house: House) -> str:
-    return spec.http.path.format(agent_id="everything", **house.ids)
+    return spec.http.path.format(agent_id="everything", name="nowhere", **house.ids)
 
 
 @pytest.mark.parametrize("spec", ROUTES, ids=lambda spec: f"{spec.http.method} {spec.http.path}")
@@ -511,7 +512,8 @@ def test_the_description_names_exactly_the_routes_that_are_served(house: House) 
         probes = {("GET", "/health/live"), ("GET", "/health/ready")}
         assert described == {(spec.http.method, spec.http.path) for spec in ROUTES} | probes
         for method, path in sorted(described):
-            answer = await client.request(method, re.sub(r"\{\w+\}", "x", path), content=b'{"unknown": 1}')
+            asked = re.sub(r"\{\w+\}", "x", path.replace("{agent_id}", "everything"))
+            answer = await client.request(method, asked, content=b'{"unknown": 1}')
             assert answer.status_code not in (404, 405) and answer.status_code < 500, (method, path, answer.text)
             assert str(answer.status_code) in paths[path][method.lower()]["responses"]
 

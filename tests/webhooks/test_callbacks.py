@@ -31,6 +31,7 @@ from shared.identity import scopes_of
 from shared.ports.callbacks import Callback, Callbacks
 from shared.ports.dead_letters import DeadLetters
 from shared.ports.egress import Egress
+from shared.ports.limits import Limits
 from shared.ports.signatures import Signatures
 from shared.ports.tasks import Claimed, NewTask, Outcome, Queue, TaskError, Tasks
 from shared.ports.tokens import Tokens
@@ -54,6 +55,7 @@ class House:
 
     ports: Ports
     tasks: Tasks
+    limits: Limits
     queue: Queue
     upkeep: Upkeep
     database: Database
@@ -120,6 +122,7 @@ async def house(settings: Settings, *receivers: Receiver) -> AsyncIterator[House
         yield House(
             ports,
             await ports.open(Tasks),
+            await ports.open(Limits),
             await ports.open(Queue),
             await ports.open(Upkeep),
             await ports.open(Database),
@@ -617,7 +620,7 @@ def test_in_a_batch_each_task_has_its_own(settings: Settings) -> None:
         urls = [receiver.url("/a"), None, receiver.url("/c")]
         request = Execute.model_validate({"tasks": [_asked(url) for url in urls]})
         call = Call(request_id="r", idempotency_key="k")
-        answers = [await execute_task(request, caller=_caller(), call=call, tasks=here.tasks) for _ in range(2)]
+        answers = [await execute_task(request, caller=_caller(), call=call, tasks=here.tasks, limits=here.limits) for _ in range(2)]
         ids = [task.task_id for task in answers[0].data.tasks]  # type: ignore[union-attr]
         assert answers[0] == answers[1]
         assert sorted(await here.rows()) == sorted([(ids[0], 0, False), (ids[2], 0, False)])
@@ -631,7 +634,8 @@ def test_in_a_batch_each_task_has_its_own(settings: Settings) -> None:
 
 def test_the_same_key_with_another_callback_is_another_request(settings: Settings) -> None:
     async def scenario(here: House, receiver: Receiver) -> None:
-        ask = partial(execute_task, caller=_caller(), call=Call(request_id="r", idempotency_key="k"), tasks=here.tasks)
+        call = Call(request_id="r", idempotency_key="k")
+        ask = partial(execute_task, caller=_caller(), call=call, tasks=here.tasks, limits=here.limits)
         first = await ask(Execute.model_validate(_asked(receiver.url("/a"))))
         assert await ask(Execute.model_validate(_asked(receiver.url("/a")))) == first
         for url in (receiver.url("/b"), None):

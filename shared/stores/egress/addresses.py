@@ -55,6 +55,10 @@ def _table() -> tuple[tuple[IPv4Network | IPv6Network, str], ...]:
     return tuple((ip_network(network), what) for network, what in _REFUSED)
 
 
+def refused_networks() -> tuple[IPv4Network | IPv6Network, ...]:
+    return tuple(network for network, _ in _table())
+
+
 def parsed(text: str) -> Address | None:
     """None for what is no address, or one that only means something on one of our own links."""
     try:

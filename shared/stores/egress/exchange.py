@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from shared.errors import SutazaiError, ToolError, Unavailable
 from shared.function import MIB
+from shared.ports.egress import Heard
 
 if TYPE_CHECKING:
     import h11
@@ -23,13 +24,17 @@ _MOST_PRELUDES = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """`headers` in the order they are sent in. `peer` is the other end's name in errors."""
+    """`headers` in the order they are sent in. `peer` is the other end's name in errors.
+
+    `heard` gets the pieces of the answer's body, and may have heard enough.
+    """
 
     method: str
     path: str
     headers: tuple[tuple[str, str], ...]
     body: bytes
     peer: str
+    heard: Heard | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +123,8 @@ class _Exchange:
             body += event.data
             if len(body) > BODY_BYTES:
                 raise self._too_large()
+            if self._message.heard is not None and self._message.heard(headers, event.data):
+                return bytes(body)
         raise ToolError(f"the answer of {self._message.peer} comes in more than {_MOST_PIECES} pieces")
 
     def _too_large(self) -> ToolError:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from shared.config import Settings
 from shared.errors import ConfigurationError, ToolError, Unavailable
-from shared.ports.egress import MOST_REDIRECTS, Resolver, Response
+from shared.ports.egress import MOST_REDIRECTS, Heard, Resolver, Response
 from shared.stores.egress.addresses import Address, parsed, refusal
 from shared.stores.egress.dialer import Dialer, is_this_machine
 from shared.stores.egress.exchange import BODY_BYTES, Answer, Message, exchange
@@ -56,6 +56,7 @@ class _Call:
     target: Target
     headers: Mapping[str, str]
     body: bytes
+    heard: Heard | None = None
 
     def redirected(self, status: int, location: str) -> "_Call":
         """Raises ToolError where it leads nowhere, or would hand the body to someone else."""
@@ -105,10 +106,23 @@ class HttpEgress:
         redirects: int = 0,
     ) -> Response:
         call = _Call(method=method, target=Target.parse(url), headers=_checked(method, headers), body=body)
-        limit_s = min(timeout_s, TOTAL_S)
+        return await self._bounded(call, min(timeout_s, TOTAL_S), min(redirects, MOST_REDIRECTS))
+
+    async def check(self, url: str) -> None:
+        target = Target.parse(url)
+        async with asyncio.timeout(TOTAL_S):
+            await self._addresses(target)
+
+    async def converse(
+        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes, timeout_s: float, heard: Heard
+    ) -> Response:
+        call = _Call(method=method, target=Target.parse(url), headers=_checked(method, headers), body=body, heard=heard)
+        return await self._bounded(call, timeout_s, 0)
+
+    async def _bounded(self, call: _Call, limit_s: float, redirects: int) -> Response:
         try:
             async with asyncio.timeout(limit_s):
-                return await self._followed(call, min(redirects, MOST_REDIRECTS))
+                return await self._followed(call, redirects)
         except TimeoutError as exc:
             raise Unavailable(f"{call.target.netloc} did not answer within {limit_s:g} s") from exc
 
@@ -221,7 +235,8 @@ def _message(call: _Call) -> Message:
         "accept": "*/*",
         "user-agent": "SutazAI",
         **call.headers,
-        "accept-encoding": ACCEPTED,
+        # What is listened to while it comes cannot be packed.
+        "accept-encoding": "identity" if call.heard else ACCEPTED,
         "connection": "close",
     }
     if call.body or call.method in ("POST", "PUT", "PATCH"):
@@ -232,6 +247,7 @@ def _message(call: _Call) -> Message:
         headers=tuple(headers.items()),
         body=call.body,
         peer=call.target.netloc,
+        heard=call.heard,
     )
 
 

@@ -1,11 +1,14 @@
-"""One HTTP/1.1 connection to a process of ours: what its own server sends is all it has to understand."""
+"""One HTTP/1.1 connection to a server that we know: what such servers send is all it has to understand."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from shared.asgi import HEADER_BYTES, Headers
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 _PIECE_BYTES = 64 * 1024
 
@@ -23,6 +26,9 @@ class Head:
     length: int | None
     closes: bool
 
+    def header(self, name: bytes) -> str:
+        return next((value.decode("latin-1") for key, value in self.headers if key == name), "")
+
 
 class Upstream:
     """One request at a time; after a `whole` answer it can take the next."""
@@ -32,10 +38,11 @@ class Upstream:
         self._writer = writer
 
     @classmethod
-    async def connect(cls, address: str) -> Self:
-        """Raises OSError."""
+    async def connect(cls, address: str, *, tls: "SSLContext | None" = None) -> Self:
+        """`address` is host:port. Raises OSError."""
         host, _, port = address.rpartition(":")
-        reader, writer = await asyncio.open_connection(host, int(port), limit=HEADER_BYTES * 4)
+        limit = HEADER_BYTES * 4
+        reader, writer = await asyncio.open_connection(host.strip("[]"), int(port), limit=limit, ssl=tls)
         return cls(reader, writer)
 
     @property
@@ -56,12 +63,12 @@ class Upstream:
             first, *lines = (await self._reader.readuntil(b"\r\n\r\n")).split(b"\r\n")[:-2]
             status = int(first.split(b" ", 2)[1])
             pairs = [line.partition(b":") for line in lines]
+            headers = tuple((name.lower(), value.strip()) for name, _, value in pairs)
+            said = dict(headers)
+            chunked = said.get(b"transfer-encoding", b"").lower() == b"chunked"
+            length = None if chunked else int(said.get(b"content-length", b"0"))
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, OSError, ValueError, IndexError) as exc:
             raise Broken from exc
-        headers = tuple((name.lower(), value.strip()) for name, _, value in pairs)
-        said = dict(headers)
-        chunked = said.get(b"transfer-encoding", b"").lower() == b"chunked"
-        length = None if chunked else int(said.get(b"content-length", b"0"))
         return Head(status, headers, length, said.get(b"connection", b"").lower() == b"close")
 
     async def whole(self, head: Head) -> bytes:
@@ -82,6 +89,8 @@ class Upstream:
                 async for piece in self._exactly(size):
                     yield piece
                 await self._reader.readexactly(2)
+            while await self._reader.readuntil(b"\r\n") != b"\r\n":
+                """Trailers say nothing to us."""
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, OSError, ValueError) as exc:
             raise Broken from exc
 
