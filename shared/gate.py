@@ -2,17 +2,22 @@
 
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from shared.addresses import Networks
 from shared.asgi import Request
-from shared.errors import Unauthorized
+from shared.errors import Forbidden, SutazaiError, Unauthorized
 from shared.function import Caller
 from shared.identity import authenticate, authenticate_key, authorize
 from shared.meter import Meter
 from shared.ports.api_keys import ApiKeys
 from shared.ports.sessions import Active, Sessions
 from shared.ports.tokens import Tokens
+from shared.public_url import PublicUrl
 from shared.wiring import Ports
+
+if TYPE_CHECKING:
+    from shared.ports.oauth import Outside
 
 # A token that was just proven is not looked at again for as long, half of what a session may go unasked for.
 _PROVEN_S = 0.25
@@ -35,6 +40,7 @@ class Gate:
         self._tokens: Tokens | None = None
         self._sessions: Sessions | None = None
         self._keys: ApiKeys | None = None
+        self._outside: Outside | None = None
         self._trusted: Networks = ()
         self._known: dict[str, _Proven] = {}
 
@@ -42,6 +48,11 @@ class Gate:
         self._tokens = await ports.open(Tokens)
         self._sessions = await ports.open(Sessions)
         self._keys = await ports.open(ApiKeys)
+        self._public = await ports.open(PublicUrl)
+        if ports.settings.oauth_issuer is not None:
+            from shared.ports.oauth import Outside
+
+            self._outside = await ports.open(Outside)
         self._trusted = ports.settings.trusted_proxies
         if self._meter is not None:
             await self._meter.open(ports)
@@ -51,19 +62,33 @@ class Gate:
         request.trusted = self._trusted
         try:
             caller = await self._proven(request.header(b"authorization"), request.header(b"x-api-key"))
-        except Unauthorized:
+            if caller.resources is not None:
+                self._public.check_resource(caller, request)
+        except Unauthorized as error:
             # Whoever guesses is counted too.
             if self._meter is not None:
                 await self._meter.count(request, None)
+            self.challenged(error, request)
             raise
         if self._meter is not None:
             await self._meter.count(request, caller)
-        authorize(caller, self._scope)
+        try:
+            authorize(caller, self._scope)
+        except Forbidden as error:
+            self.challenged(error, request)
+            raise
         return caller
+
+    def challenged(self, error: SutazaiError, request: Request) -> None:
+        """Has a refusal say where a token that would do can be got."""
+        if isinstance(error, Unauthorized | Forbidden):
+            self._public.challenged(error, request, self._scope)
 
     async def identify(self, authorization: str | None, api_key: str | None = None) -> Caller:
         """As `caller`, of the two headers' values. Raises Unauthorized and Forbidden."""
         caller = await self._proven(authorization, api_key)
+        if caller.resources is not None:
+            raise Unauthorized("the access token is not valid: it is for something else", reason="token_invalid")
         authorize(caller, self._scope)
         return caller
 
@@ -85,7 +110,8 @@ class Gate:
 
     async def _authenticated(self, authorization: str | None) -> Caller:
         assert self._tokens and self._sessions
-        caller = await authenticate(authorization, tokens=self._tokens, sessions=self._sessions)
+        tokens, sessions, outside = self._tokens, self._sessions, self._outside
+        caller = await authenticate(authorization, tokens=tokens, sessions=sessions, bound=True, outside=outside)
         session = self._sessions.recalled(caller.session_id)
         if session is not None and authorization is not None:
             if len(self._known) >= _REMEMBERED:

@@ -1,12 +1,16 @@
 """Who asks and what they may do: roles to scopes, denied by default."""
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from shared.errors import Forbidden, Unauthorized
 from shared.function import Caller
 from shared.ports.api_keys import ApiKeys
 from shared.ports.sessions import Sessions
 from shared.ports.tokens import Tokens
+
+if TYPE_CHECKING:
+    from shared.ports.oauth import Outside
 
 _OWN = frozenset({"profile:read", "users:me", "sessions:own"})
 _READ = frozenset(
@@ -71,15 +75,27 @@ def scopes_of(roles: frozenset[str]) -> frozenset[str]:
     return frozenset().union(*(SCOPES.get(role, frozenset()) for role in roles))
 
 
-async def authenticate(authorization: str | None, *, tokens: Tokens, sessions: Sessions) -> Caller:
+async def authenticate(
+    authorization: str | None,
+    *,
+    tokens: Tokens,
+    sessions: Sessions,
+    bound: bool = False,
+    outside: "Outside | None" = None,
+) -> Caller:
     """The caller behind an Authorization header. Roles are those of now, not those in the token.
 
-    Raises Unauthorized.
+    Raises Unauthorized. `bound`: a token for one resource is taken, and whoever asks compares `Caller.resources`;
+    so are then those that `outside` has issued.
     """
     scheme, _, token = (authorization or "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise Unauthorized("a bearer token is needed", reason="token_missing")
+    if bound and outside is not None and (caller := await outside.caller(token)) is not None:
+        return caller
     claims = tokens.verify(token)
+    if claims.resource is not None and not bound:
+        raise Unauthorized("the access token is not valid: it is for something else", reason="token_invalid")
     session = await sessions.check(claims.session_id)
     if session is None or session.user_id != claims.user_id:
         raise Unauthorized("the session has ended", reason="session_ended")
@@ -87,9 +103,10 @@ async def authenticate(authorization: str | None, *, tokens: Tokens, sessions: S
         user_id=session.user_id,
         session_id=session.session_id,
         roles=session.roles,
-        scopes=scopes_of(session.roles),
+        scopes=scopes_of(session.roles) if claims.resource is None else narrowed(claims.scopes, session.roles),
         tier=session.tier,
         expires_at=claims.expires_at,
+        resources=None if claims.resource is None else frozenset({claims.resource}),
     )
 
 
@@ -105,9 +122,14 @@ async def authenticate_key(text: str, *, keys: ApiKeys) -> Caller:
         user_id=key.user_id,
         session_id=key.key_id,
         roles=key.roles,
-        scopes=key.scopes & scopes_of(key.roles) & KEY_SCOPES,
+        scopes=narrowed(key.scopes, key.roles),
         tier=key.tier,
     )
+
+
+def narrowed(given: frozenset[str], roles: frozenset[str]) -> frozenset[str]:
+    """What a program may do that was given so much of what its user may do now."""
+    return given & scopes_of(roles) & KEY_SCOPES
 
 
 def authorize(caller: Caller, scope: str) -> None:

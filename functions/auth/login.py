@@ -1,14 +1,16 @@
 """POST /api/v1/auth/login: a session for an address or username and its password."""
 
+from uuid import UUID
+
 from pydantic import Field
 
 from functions.auth._pair import TokenPair, pair
-from functions.auth._password import modernise, proven
 from shared.errors import Invalid, Unauthorized
-from shared.function import Call, http
+from shared.function import HOT, Call, http
+from shared.login import logged_in
 from shared.payload import Payload
 from shared.ports.passwords import Passwords
-from shared.ports.sessions import Sessions
+from shared.ports.sessions import Active, Sessions
 from shared.ports.throttle import Throttle
 from shared.ports.tokens import Tokens
 from shared.ports.users import User, Users
@@ -26,7 +28,7 @@ class LoggedIn(TokenPair):
     user: User
 
 
-@http("POST", "/api/v1/auth/login", scope=None, keyed=False)
+@http("POST", "/api/v1/auth/login", scope=None, keyed=False, scale=HOT)
 async def login(
     request: Login,
     *,
@@ -41,13 +43,15 @@ async def login(
     name = request.email or request.username
     if not name or (request.email and request.username):
         raise Invalid("either email or username is needed")
-    async with throttle.attempt(name, place=call.address) as attempt:
-        found = await proven(name, request.password, users, passwords)
-        refresh_token = tokens.new_refresh()
-        session = await sessions.start(found.user_id, refresh_token, call=call)
-        attempt.belongs_to(found.user_id)
-    await modernise(found, request.password, users, passwords)
-    user = await users.get(found.user_id)
+    refresh_token = tokens.new_refresh()
+
+    async def start(user_id: UUID) -> Active:
+        return await sessions.start(user_id, refresh_token, call=call)
+
+    session = await logged_in(
+        name, request.password, start, users=users, passwords=passwords, throttle=throttle, call=call
+    )
+    user = await users.get(session.user_id)
     if user is None:
         raise Unauthorized("the account was erased", reason="credentials")
     return LoggedIn(**pair(session, refresh_token, tokens).model_dump(), user=user)

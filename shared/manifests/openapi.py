@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, get_origin
 
+from shared.asgi import FORM
 from shared.endpoints import result_type
 from shared.errors import (
     Conflict,
@@ -87,6 +88,13 @@ _PARAMETERS: Document = {
 }
 _REQUEST_ID = {"X-Request-ID": {"$ref": "#/components/headers/RequestId"}}
 _RETRY_AFTER = {"Retry-After": {"description": "seconds", "schema": {"type": "string"}}}
+_OAUTH_ERROR_SCHEMA: Schema = {
+    "type": "object",
+    "properties": {"error": {"type": "string"}, "error_description": {"type": "string"}},
+    "required": ["error", "error_description"],
+}
+# What a person does at a page may also end elsewhere, or in being told no.
+_PAGE_ERRORS = (Invalid, Forbidden, RateLimited)
 _CHALLENGE = {"WWW-Authenticate": {"schema": {"const": "Bearer"}}}
 _FIGURE = {"schema": {"type": "string", "pattern": "^[0-9]+$"}}
 _QUOTA = {
@@ -125,7 +133,7 @@ def openapi(specs: Iterable[Spec], *, version: str) -> Document:
         "tags": _tags(routes),
         "paths": {**paths, **_probes()},
         "components": {
-            "schemas": used(paths, {**components, "Error": _ERROR_SCHEMA}),
+            "schemas": used(paths, {**components, "Error": _ERROR_SCHEMA, "OAuthError": _OAUTH_ERROR_SCHEMA}),
             "responses": {error.__name__: _refusal(error) for error in _ERRORS},
             "parameters": _PARAMETERS,
             "headers": {"RequestId": {"description": "As sent, or made here.", "schema": {"type": "string"}}},
@@ -214,7 +222,8 @@ class _Operation:
             if not whole["properties"]:
                 return None
         needed = bool(whole.get("required")) or "properties" not in whole
-        return {"required": needed, "content": {"application/json": {"schema": schema}}}
+        media_type = FORM.decode() if self._http.form else "application/json"
+        return {"required": needed, "content": {media_type: {"schema": schema}}}
 
     def _answers(self) -> Document:
         """A Reply may say 202 for what is only accepted, or, without envelope, 503 with what it found."""
@@ -225,15 +234,28 @@ class _Operation:
         headers = {**_REQUEST_ID, **_QUOTA} if self._http.limited else _REQUEST_ID
         found: Document = {"headers": headers, "content": self._content()}
         statuses = {self._http.status, 202} if self._replies and self._http.envelope else {self._http.status}
-        return {str(status): {"description": HTTPStatus(status).phrase, **found} for status in sorted(statuses)}
+        answers: Document = {str(s): {"description": HTTPStatus(s).phrase, **found} for s in sorted(statuses)}
+        if self._http.form and self._gives is None:
+            place = {"Location": {"schema": {"type": "string"}}}
+            answers["303"] = {"description": "To whoever has asked.", "headers": {**_REQUEST_ID, **place}}
+        return answers
 
     def _refusals(self) -> Document:
+        if self._http.oauth:
+            return {str(error.status): self._worded(error) for error in (*self._errors(), Forbidden)}
         refusals: Document = {str(e.status): {"$ref": f"#/components/responses/{e.__name__}"} for e in self._errors()}
         if self._replies and not self._http.envelope:
             schema = {"anyOf": [self._gives, {"$ref": "#/components/schemas/Error"}]}
             content = {"application/json": {"schema": schema}}
             refusals["503"] = {"description": "Unavailable", "headers": _REQUEST_ID, "content": content}
         return refusals
+
+    def _worded(self, error: Component) -> Document:
+        """As OAuth has it, but for what goes wrong before the function or beside it."""
+        words = [{"$ref": f"#/components/schemas/{name}"} for name in ("OAuthError", "Error")]
+        pages = self._content() if self._gives is None and error in _PAGE_ERRORS else {}
+        content = {"application/json": {"schema": {"anyOf": words}}, **pages}
+        return {**_refusal(error), "content": content}
 
     def _content(self) -> Document:
         if self._gives is None:
@@ -248,7 +270,7 @@ class _Operation:
             yield Unauthorized
         if scope:
             yield Forbidden
-        if scope and (takes or Caller in self._spec.ports.values()):
+        if (scope and (takes or Caller in self._spec.ports.values())) or self._http.oauth:
             yield NotFound
         if self._writes:
             yield Conflict

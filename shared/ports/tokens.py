@@ -7,7 +7,7 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claims:
-    """What a valid access token says; `expires_at` in seconds since 1970."""
+    """What a valid access token says; `expires_at` in seconds since 1970. Without `resource` it is for everything."""
 
     user_id: UUID
     session_id: UUID
@@ -15,6 +15,17 @@ class Claims:
     roles: frozenset[str]
     scopes: frozenset[str]
     expires_at: int
+    resource: str | None = None
+    client_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """What an OAuth client's token is for: one resource of this issuer (RFC 8707), and nothing else."""
+
+    issuer: str
+    resource: str
+    client_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +35,15 @@ class AccessToken:
 
 
 class Tokens(Protocol):
-    def issue(self, *, user_id: UUID, session_id: UUID, roles: frozenset[str], scopes: frozenset[str]) -> AccessToken:
+    def issue(
+        self,
+        *,
+        user_id: UUID,
+        session_id: UUID,
+        roles: frozenset[str],
+        scopes: frozenset[str],
+        bound: Bound | None = None,
+    ) -> AccessToken:
         """An access token, valid for 10 minutes."""
 
     def verify(self, token: str) -> Claims:
