@@ -1,6 +1,6 @@
 """The broker's exchanges, queues and bindings as data: an adapter declares them, manifests render them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
@@ -107,6 +107,16 @@ def consumer_topology(consumer: str, profile: Profile) -> Topology:
     return Topology(
         queues=(Queue(name=queue_of(consumer), arguments=arguments),),
         bindings=(Binding(exchange=CONSUMERS, queue=queue_of(consumer), key=consumer),),
+    )
+
+
+def outside_topology(name: str, types: Iterable[str], profile: Profile) -> Topology:
+    """The queue of one who takes events by their types, and is no consumer that the record knows."""
+    limit = {"x-delivery-limit": _DELIVERIES} if profile == "quorum" else {}
+    arguments = {**_kind(profile), **limit, "x-dead-letter-exchange": DEAD_EVENTS}
+    return Topology(
+        queues=(Queue(name=queue_of(name), arguments=arguments),),
+        bindings=tuple(Binding(exchange=EVENTS, queue=queue_of(name), key=each) for each in types),
     )
 
 

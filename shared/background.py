@@ -33,8 +33,8 @@ class Background:
             upkeep = await ports.open(Upkeep)
             run = partial(spec.handler, **await ports.of(spec))
             tasks.append(asyncio.create_task(_kept(spec.name, partial(_turn_by_turn, spec, run, upkeep))))
-        bus = await ports.open(Bus)
         for consumer in self._consumers:
+            bus = await ports.open(Bus)
             await consumer.open(ports)
             consume = partial(bus.consume, consumer.name, consumer.type, consumer.handle_in_time)
             tasks.append(asyncio.create_task(_kept(consumer.name, consume)))

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
 from shared.errors import Unavailable
-from shared.function import service
+from shared.function import Scale, service
 from shared.ports.bus import Bus, WakeUp
 from shared.ports.signals import Signals
 from shared.ports.upkeep import Upkeep
@@ -20,7 +20,7 @@ GRACE_S = 3.0
 REMIND_AFTER_S = 2.0
 
 
-@service()
+@service(scale=Scale(min=1, max=2))
 async def keep(*, upkeep: Upkeep, bus: Bus, signals: Signals) -> None:
     """Runs until cancelled; when the record cannot be reached it starts over."""
     while True:

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from shared.errors import NotFound
-from shared.function import Caller, http
+from shared.function import HOT, Caller, http
 from shared.payload import Payload
 from shared.ports.tasks import Task, Tasks
 
@@ -12,7 +12,7 @@ class GetTask(Payload):
     task_id: UUID
 
 
-@http("GET", "/api/v1/tasks/{task_id}", scope="tasks:read")
+@http("GET", "/api/v1/tasks/{task_id}", scope="tasks:read", scale=HOT)
 async def get_task(request: GetTask, *, caller: Caller, tasks: Tasks) -> Task:
     """One task with its attempts, timings, result or error, and events."""
     task = await tasks.get(caller.user_id, request.task_id)

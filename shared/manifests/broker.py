@@ -3,17 +3,22 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from events.topology import Binding, Exchange, Profile, Queue, Topology, consumer_topology, topology
+from events.topology import EVENTS, Binding, Exchange, Profile, Queue, Topology, outside_topology, topology
 from shared.function import OnEvent, Spec
 
 _API = "rabbitmq.com/v1beta1"
 _CLUSTER = "rabbitmq"
+# Whose queue holds the events that Triggers wait for.
+KNATIVE = "knative"
 
 
 def topology_objects(specs: Iterable[Spec], *, profile: Profile = "quorum") -> list[dict[str, Any]]:
-    """Exchange, Queue and Binding objects; on a cluster what holds messages is replicated."""
-    consumers = sorted(spec.deployed for spec in specs if isinstance(spec.trigger, OnEvent))
-    parts = [topology(profile), *(consumer_topology(consumer, profile) for consumer in consumers)]
+    """Exchange, Queue and Binding objects; on a cluster what holds messages is replicated.
+
+    The queues of single consumers are not among them: the connector declares those, where it carries events.
+    """
+    types = sorted({spec.trigger.event.type for spec in specs if isinstance(spec.trigger, OnEvent)})
+    parts = (topology(profile), outside_topology(KNATIVE, types, profile))
     return [each for part in parts for each in _objects(part)]
 
 
@@ -23,7 +28,8 @@ def _objects(part: Topology) -> Iterator[dict[str, Any]]:
     for queue in part.queues:
         yield _object("Queue", queue.name, _queue(queue))
     for binding in part.bindings:
-        yield _object("Binding", f"{binding.exchange}-to-{binding.queue}", _binding(binding))
+        key = f"-{binding.key}" if binding.exchange == EVENTS else ""
+        yield _object("Binding", f"{binding.exchange}-to-{binding.queue}{key}", _binding(binding))
 
 
 def _object(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:

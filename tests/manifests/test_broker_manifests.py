@@ -62,12 +62,14 @@ def test_the_operators_objects_are_the_topology(profile: Profile) -> None:
     assert len(set(names)) == len(names)
     assert all(re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", name) for _, name in names)
     queues = {each["spec"]["name"]: each["spec"] for each in objects if each["kind"] == "Queue"}
-    assert set(queues) == {queue.name for queue in topology(profile).queues} | {f"events.{name}" for name in CONSUMERS}
+    assert set(queues) == {queue.name for queue in topology(profile).queues} | {"events.knative"}
     assert {spec["type"] for spec in queues.values()} == {profile}
     assert ("x-max-priority" in queues["task_queue"]["arguments"]) == (profile == "classic")
     exchanges = {each["spec"]["name"] for each in objects if each["kind"] == "Exchange"}
     bindings = [each["spec"] for each in objects if each["kind"] == "Binding"]
     assert all(binding["source"] in exchanges and binding["destination"] in queues for binding in bindings)
+    types = {spec.trigger.event.type for spec in all_functions() if isinstance(spec.trigger, OnEvent)}
+    assert {one["routingKey"] for one in bindings if one["destination"] == "events.knative"} == types
 
 
 def test_dead_letters_and_alternates_name_exchanges_that_exist() -> None:
@@ -80,5 +82,5 @@ def test_dead_letters_and_alternates_name_exchanges_that_exist() -> None:
 
 
 def test_generated_files_say_that_they_are() -> None:
-    for path in ("events/asyncapi.yaml", "knative/rabbitmq/topology.yaml"):
+    for path in ("events/asyncapi.yaml", "knative/base/topology.yaml", "stack.yml"):
         assert Path(ROOT / path).read_text().startswith("# Generated")

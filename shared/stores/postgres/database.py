@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 else:
     Connection = Alone = Pool = Any
 
+# Whoever holds this advisory lock is the active keeper.
+KEEPER_LOCK = 0x4B45_4550
+
 # The server is away, starting, stopping, or out of something: what a later attempt may find mended.
 _PASSING = (
     OSError,

@@ -10,10 +10,8 @@ from shared.ports.bus import WakeUp
 from shared.ports.signals import Signals
 from shared.stores.postgres import queue_sql as sql
 from shared.stores.postgres.audit import AuditTrail
-from shared.stores.postgres.database import Alone, Database, connect, translated
+from shared.stores.postgres.database import KEEPER_LOCK, Alone, Database, connect, translated
 
-# Whoever holds this advisory lock is the active keeper.
-KEEPER_LOCK = 0x4B45_4550
 _MOST_WANTED = 32
 # Owners with fewer waiting tasks than this are far from every usual bound.
 _DEEP = 1000
@@ -59,6 +57,8 @@ _TRIM = {
     "agent_executions": "DELETE FROM agent_executions WHERE finished_at < now() - interval '30 days'",
     "callbacks": "DELETE FROM callbacks c WHERE created_at < now() - interval '30 days' AND NOT EXISTS ("
     "SELECT FROM agent_executions e WHERE e.user_id = c.user_id AND e.id = c.execution_id)",
+    "task_questions": "DELETE FROM task_questions q WHERE asked_at < now() - interval '30 days' AND NOT EXISTS ("
+    "SELECT FROM agent_executions e WHERE e.user_id = q.user_id AND e.id = q.execution_id)",
     "task_progress": "DELETE FROM task_progress p WHERE at < now() - interval '1 day' AND NOT EXISTS ("
     "SELECT FROM agent_executions e WHERE e.user_id = p.user_id AND e.id = p.execution_id)",
     "events": "DELETE FROM events WHERE seq IS NOT NULL AND at < now() - interval '30 days' AND seq <= coalesce("
