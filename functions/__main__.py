@@ -13,6 +13,8 @@ from uuid import UUID
 if TYPE_CHECKING:
     from shared.function import Spec
 
+UI = "ui"
+
 
 def _list(_: argparse.Namespace) -> int:
     from shared.catalog import all_functions
@@ -26,7 +28,7 @@ def _list(_: argparse.Namespace) -> int:
 
 
 def _row(spec: "Spec") -> tuple[str, ...]:
-    from shared.function import Every, Http, OnEvent, Service, Tool, WebSocket
+    from shared.function import Every, Http, Mcp, OnEvent, Service, Tool, WebSocket
 
     match spec.trigger:
         case Http(method=method, path=path):
@@ -41,6 +43,8 @@ def _row(spec: "Spec") -> tuple[str, ...]:
             trigger = "service"
         case WebSocket(path=path):
             trigger = f"socket {path}"
+        case Mcp(path=path):
+            trigger = f"mcp {path}"
     scope = spec.trigger.scope if isinstance(spec.trigger, Http | Tool) else None
     ports = ",".join(port.__name__ for port in spec.ports.values())
     scale = f"{spec.scale.min}..{spec.scale.max} at {spec.scale.target}"
@@ -65,10 +69,10 @@ def _call(asked: argparse.Namespace) -> int:
 async def _called(spec: "Spec", text: str, user_id: UUID) -> str:
     from shared.config import Settings
     from shared.errors import Invalid
-    from shared.function import Service, Tool, WebSocket
+    from shared.function import Mcp, Service, Tool, WebSocket
     from shared.wiring import Ports
 
-    if isinstance(spec.trigger, Service | WebSocket):
+    if isinstance(spec.trigger, Service | WebSocket | Mcp):
         raise Invalid(f"{spec.name} runs until it is stopped: see `serve`")
     async with Ports(Settings.read()) as ports:
         given = await ports.of(spec)
@@ -116,13 +120,20 @@ async def _handled(spec: "Spec", text: str, ports: dict[str, object], _: UUID) -
 
 
 def _serve(asked: argparse.Namespace) -> int:
+    name = asked.agent or asked.name or os.environ.get("FUNCTION")
+    if not (name or asked.together):
+        raise LookupError("what is to be served? Give a name, or set FUNCTION")
+    if name == UI:
+        # Another program, that knows nothing of functions.
+        ui = ("-m", "ui", "--host", asked.host, "--port", str(asked.port))
+        os.execv(sys.executable, (sys.executable, *ui))  # noqa: S606 - there is nothing in it for a shell
     # While modules load, looking for garbage costs a tenth of the start and finds none; `run` puts it on again.
     gc.disable()
-    from shared.catalog import actions_of, find
+    from shared.catalog import served_as
     from shared.function import Every, Service
     from shared.serve import App, run
 
-    specs = actions_of(asked.agent) if asked.agent else (find(asked.name),)
+    specs = _together(asked.together) if asked.together else served_as(str(name))
     if isinstance(specs[0].trigger, Service | Every):
         from shared.background import Background
 
@@ -131,6 +142,12 @@ def _serve(asked: argparse.Namespace) -> int:
     else:
         run(App(specs), host=asked.host, port=asked.port)
     return 0
+
+
+def _together(which: str) -> "tuple[Spec, ...]":
+    from shared import together
+
+    return together.endpoints() if which == "endpoints" else together.background()
 
 
 def _migrate(_: argparse.Namespace) -> int:
@@ -142,29 +159,58 @@ def _migrate(_: argparse.Namespace) -> int:
     return 0
 
 
-def _write(_: argparse.Namespace) -> int:
+def _graph_rebuild(_: argparse.Namespace) -> int:
+    return asyncio.run(_rebuilt())
+
+
+async def _rebuilt() -> int:
+    import time
+
+    from shared.config import Settings
+    from shared.graph.following import Follower
+    from shared.ports.graph import Facts, Gathering, GraphEngine
+    from shared.wiring import Ports
+
+    began = time.monotonic()
+    async with Ports(Settings.read()) as ports:
+        follower = Follower(
+            facts=await ports.open(Facts),
+            gathering=await ports.open(Gathering),
+            engine=await ports.open(GraphEngine),
+        )
+        at = await follower.rebuild()
+    print(f"generation {at.number}, up to {at.applied_seq}, after {time.monotonic() - began:.1f} s")
+    return 0
+
+
+def _write(asked: argparse.Namespace) -> int:
     from shared.manifests.files import ROOT, write
 
-    for path in write():
+    for path in write(per_action=asked.per_action):
         print(path.relative_to(ROOT))
     return 0
 
 
-def _check(_: argparse.Namespace) -> int:
+def _check(asked: argparse.Namespace) -> int:
     from shared.manifests.files import ROOT, differing
 
-    for path in (found := differing()):
+    for path in (found := differing(per_action=asked.per_action)):
         print(f"{path.relative_to(ROOT)} is not what the declarations say: run `make manifests`", file=sys.stderr)
     return 1 if found else 0
 
 
-def _mcp_config(asked: argparse.Namespace) -> int:
-    from shared.catalog import agent_names
-    from shared.config import Settings
-    from shared.mcp.client_config import client_config, running_api
+def _kong(asked: argparse.Namespace) -> int:
+    from shared.manifests.kong.fill import fill
 
-    api = asked.api or running_api(Settings.read().home)
-    print(json.dumps(client_config(agent_names(), api=api), indent=2))
+    print(fill(asked.file, issuer=asked.issuer, jwks=asked.jwks))
+    return 0
+
+
+def _compose(asked: argparse.Namespace) -> int:
+    from shared.manifests.compose.prepare import prepare
+
+    for path in prepare(asked.folder):
+        print(path)
     return 0
 
 
@@ -172,7 +218,7 @@ def _gateway(asked: argparse.Namespace) -> int:
     from shared.catalog import all_functions
     from shared.local import gateway
 
-    gateway.main(all_functions(), port=asked.port)
+    gateway.main(all_functions(), port=asked.port, mcp_port=asked.mcp_port)
     return 0
 
 
@@ -197,31 +243,51 @@ def _down(_: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from shared.mcp.commands import add_commands
+
     parser = argparse.ArgumentParser(prog="python -m functions", description=__doc__)
     commands = parser.add_subparsers(required=True)
     commands.add_parser("up", help="run the whole platform on this machine").set_defaults(run=_up)
     commands.add_parser("down", help="stop it").set_defaults(run=_down)
     commands.add_parser("list", help="every function, and what wakes it").set_defaults(run=_list)
     commands.add_parser("migrate", help="bring the database up to date").set_defaults(run=_migrate)
-    commands.add_parser("write", help="write the files that follow from the declarations").set_defaults(run=_write)
-    commands.add_parser("check", help="compare them").set_defaults(run=_check)
-    mcp = commands.add_parser("mcp-config", help="print what MCP clients are configured with")
-    mcp.add_argument("--api", help="where callers reach the platform; else where it runs on this machine")
-    mcp.set_defaults(run=_mcp_config)
+    rebuild = commands.add_parser("graph-rebuild", help="make the knowledge graph anew out of the record")
+    rebuild.set_defaults(run=_graph_rebuild)
+    for name, does, run in (
+        ("write", "write the files that follow from the declarations", _write),
+        ("check", "compare them", _check),
+    ):
+        files = commands.add_parser(name, help=does)
+        files.add_argument("--per-action", action="store_true", help="each action of an agent is deployed by itself")
+        files.set_defaults(run=run)
+    add_commands(commands)
+    kong = commands.add_parser("kong", help="fill an issuer's public keys into a file for Kong, in place")
+    kong.add_argument("--jwks", required=True, help="a file, or a URL: /.well-known/jwks.json of the platform")
+    kong.add_argument("--file", type=Path, default=Path("knative/kong/kong.yaml"))
+    kong.add_argument("--issuer", default=os.environ.get("SUTAZAI_ISSUER") or "https://sutazai.local")
+    kong.set_defaults(run=_kong)
+    compose = commands.add_parser("compose", help="make the passwords and keys that knative/compose.yaml names")
+    compose.add_argument("--folder", type=Path, default=Path(".sutazai/compose"))
+    compose.set_defaults(run=_compose)
     call = commands.add_parser("call", help="call one function once, here")
     call.add_argument("name")
     call.add_argument("json", nargs="?", default="{}", help="the payload")
     call.add_argument("--user", type=UUID, default=UUID(int=0), help="for whom an action runs")
     call.set_defaults(run=_call)
-    serve = commands.add_parser("serve", help="serve one function, or all actions of one agent")
-    what = serve.add_mutually_exclusive_group(required=True)
-    what.add_argument("name", nargs="?")
-    what.add_argument("--agent")
+    serve = commands.add_parser("serve", help="serve one function, all actions of an agent, or the UI")
+    what = serve.add_mutually_exclusive_group()
+    what.add_argument("name", nargs="?", help="of a function, deployed or not, or of an agent; else FUNCTION says it")
+    what.add_argument("--agent", help="the same, of an agent")
+    what.add_argument(
+        "--endpoints", dest="together", action="store_const", const="endpoints", help="all that is called"
+    )
+    what.add_argument("--background", dest="together", action="store_const", const="background", help="all that runs")
     serve.add_argument("--host", default="0.0.0.0")  # noqa: S104 - a container is reached from outside
     serve.add_argument("--port", type=int, default=int(os.environ.get("PORT") or 8080))
     serve.set_defaults(run=_serve)
     gateway = commands.add_parser("gateway", help="one process of `up`: all endpoints")
     gateway.add_argument("--port", type=int, required=True)
+    gateway.add_argument("--mcp-port", type=int)
     gateway.set_defaults(run=_gateway)
     worker = commands.add_parser("worker", help="one process of `up`: all agents")
     worker.add_argument("--ready", type=Path, required=True)
@@ -235,7 +301,10 @@ def main() -> int:
     asked = _parser().parse_args()
     try:
         status: int = asked.run(asked)
-    except (ConfigurationError, LookupError, Unavailable) as exc:
+    except ConfigurationError as exc:
+        print(f"sutazai: {exc}", file=sys.stderr)
+        return os.EX_CONFIG
+    except (LookupError, Unavailable) as exc:
         print(f"sutazai: {exc}", file=sys.stderr)
         return 1
     return status

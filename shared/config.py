@@ -89,6 +89,8 @@ class Settings:
     # Empty: events travel by the record alone.
     amqp_url: str = field(repr=False, default="")
     amqp_profile: str = "classic"
+    # Empty: the graph lies in the record.
+    neo4j_url: str = field(repr=False, default="")
     # Where functions are reached over HTTP, `{name}` standing for one: the connector's business.
     function_url: str = ""
     # Events that go to the broker though no consumer has asked the record for them: Knative's Triggers.
@@ -99,6 +101,9 @@ class Settings:
     objects_dir: Path = Path("objects")
     # Empty: objects lie in `objects_dir`.
     s3_url: str = field(repr=False, default="")
+    # Empty: these engines keep what they hold below `home`, in the process of the vector service.
+    qdrant_url: str = field(repr=False, default="")
+    chroma_url: str = field(repr=False, default="")
     issuer: str = "https://sutazai.local"
     # Where clients reach this platform; empty: at the host that they ask for.
     public_url: str = ""
@@ -144,6 +149,7 @@ class Settings:
             redis_url=_secret(environ, "SUTAZAI_REDIS_URL") or "",
             amqp_url=_secret(environ, "SUTAZAI_AMQP_URL") or "",
             amqp_profile=_one_of(environ, "SUTAZAI_AMQP_PROFILE", "classic", "quorum"),
+            neo4j_url=_secret(environ, "SUTAZAI_NEO4J_URL") or "",
             function_url=environ.get("SUTAZAI_FUNCTION_URL") or "",
             event_types=frozenset(environ.get("SUTAZAI_EVENT_TYPES", "").split()),
             keys_dir=Path(environ.get("SUTAZAI_KEYS_DIR") or home / "keys"),
@@ -151,6 +157,8 @@ class Settings:
             files_quota_bytes=_number(environ, "SUTAZAI_FILES_QUOTA_BYTES", 1 << 30),
             objects_dir=Path(environ.get("SUTAZAI_OBJECTS_DIR") or home / "objects"),
             s3_url=_secret(environ, "SUTAZAI_S3_URL") or "",
+            qdrant_url=_secret(environ, "SUTAZAI_QDRANT_URL") or "",
+            chroma_url=_secret(environ, "SUTAZAI_CHROMA_URL") or "",
             issuer=environ.get("SUTAZAI_ISSUER") or "https://sutazai.local",
             public_url=_origin(environ, "SUTAZAI_PUBLIC_URL"),
             oauth_issuer=_issuer(environ, "SUTAZAI_OAUTH_ISSUER"),

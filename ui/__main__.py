@@ -8,16 +8,13 @@ import argparse
 import os
 from pathlib import Path
 
-from streamlit.runtime.pages_manager import PagesManager
-from streamlit.web import bootstrap
-
-from ui.theme import THEME
-
 _LOOPBACK = ["localhost", "127.0.0.1", "[::1]"]
 
 
 def options(*, host: str, port: int) -> dict[str, object]:
     """Everything that matters is said here: no file in a home folder or a working folder changes it."""
+    from ui.theme import THEME
+
     return {
         "server.address": host,
         "server.port": port,
@@ -47,13 +44,25 @@ def options(*, host: str, port: int) -> dict[str, object]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m ui", description="serve the UI")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=11000)
+    parser.add_argument("--port", type=int, default=int(os.environ.get("PORT") or 11000))
     asked = parser.parse_args()
-    flags = {name.replace(".", "_"): value for name, value in options(host=asked.host, port=asked.port).items()}
-    # What st.navigation says too, but only once somebody has come: who came first would be shown the files of pages/.
-    PagesManager.uses_pages_directory = False
-    bootstrap.load_config_options(flags)
-    bootstrap.run(str(Path(__file__).with_name("app.py")), is_hello=False, args=[], flag_options=flags)
+    if problem := missing():
+        parser.exit(os.EX_CONFIG, f"sutazai: {problem}\n")
+    from ui.server import serve
+
+    serve(options(host=asked.host, port=asked.port), host=asked.host, port=asked.port)
+
+
+def missing() -> str | None:
+    """What keeps it from doing anything for anybody."""
+    path = os.environ.get("SUTAZAI_UI_KEY_FILE")
+    if not path:
+        return "SUTAZAI_UI_KEY_FILE is not set: it names the key that the UI proves itself with"
+    try:
+        Path(path).read_bytes()
+    except OSError as exc:
+        return f"SUTAZAI_UI_KEY_FILE is {path!r}, which cannot be read: {exc.strerror}"
+    return None
 
 
 if __name__ == "__main__":
