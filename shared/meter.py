@@ -4,7 +4,7 @@ from shared.addresses import network_of
 from shared.asgi import Request, quota_headers
 from shared.errors import RateLimited
 from shared.function import Caller
-from shared.ports.limits import Limits
+from shared.ports.limits import Limits, tier_of
 from shared.wiring import Ports
 
 
@@ -23,6 +23,8 @@ class Meter:
         Whoever has not said who they are has the tier that a new user gets, shared by their network.
         """
         assert self._limits
+        if caller is not None and tier_of(caller.tier).per_hour is None:
+            return
         if caller is not None:
             quota = await self._limits.take(caller.user_id, caller.tier)
         else:

@@ -82,8 +82,7 @@ async def perform(
             result = spec.handler(*arguments, **given)
             if spec.is_async:
                 result = await result
-        value, written = _json(spec, result)
-        return Outcome("succeeded", value, written=written)
+        return Outcome("succeeded", written=_json(spec, result))
     except ValidationError as error:
         return failed(_not_as_declared(error))
     except TimeoutError:
@@ -99,16 +98,19 @@ async def perform(
         return failed(SutazaiError("something went wrong in this tool"))
 
 
-def _json(spec: Spec, result: object) -> tuple[Json, bytes]:
-    value: Json = _results(spec.module, spec.result).dump_python(result, mode="json", by_alias=True, exclude_none=True)
+def _json(spec: Spec, result: object) -> bytes:
+    results = _results(spec.module, spec.result)
     try:
-        written = strict_json.dump(value)
-        strict_json.check_written(value, written, string_bytes=RESULT_BYTES)
+        written = results.dump_json(result, by_alias=True, exclude_none=True)
+        # It may stand for a number that is none.
+        if b"null" in written:
+            written = strict_json.dump(results.dump_python(result, mode="json", by_alias=True, exclude_none=True))
+        strict_json.check_written(written, string_bytes=RESULT_BYTES)
     except (ValueError, RecursionError, Invalid) as exc:
         raise SutazaiError("the tool's result is not JSON") from exc
     if len(written) > RESULT_BYTES:
         raise SutazaiError(f"the tool's result is larger than {RESULT_BYTES} bytes")
-    return value, written
+    return written
 
 
 def _not_as_declared(error: ValidationError) -> Invalid:

@@ -71,11 +71,11 @@ def parse(body: bytes, *, string_bytes: int = STRING_BYTES) -> Json:
     return value
 
 
-def check_written(value: Json, written: bytes, *, string_bytes: int = STRING_BYTES) -> None:
-    """As `check`, for a value with what `dump` made of it, which mostly proves it already. Raises Invalid."""
+def check_written(written: bytes, *, string_bytes: int = STRING_BYTES) -> None:
+    """As `check`, for JSON of our own, whose bytes mostly prove it already. Raises Invalid."""
     nested = written.count(b"[") + written.count(b"{")
     if nested > DEPTH or len(written) > min(string_bytes, KEYS) or b"\\u0000" in written:
-        check(value, string_bytes=string_bytes)
+        check(load(written), string_bytes=string_bytes)
 
 
 def check(value: Json, *, string_bytes: int = STRING_BYTES) -> None:

@@ -109,15 +109,16 @@ async def call_tool(server: "McpEndpoint", exchange: Exchange) -> Result | Answe
     if offered.mirrored and exchange.legacy is None:
         check_mirrored(exchange.request, given, offered.mirrored)
 
+    if not offered.talks and exchange.session is None:
+        with WhileConnected(exchange.request):
+            answered = await server.catalogue.call(name, given, exchange)
+        assert isinstance(answered, Result)
+        return answered
+
     async def act() -> Result | Questions:
         return await server.catalogue.call(name, given, exchange)
 
-    if offered.talks or exchange.session is not None:
-        return await talked(server, exchange, subject(message.method, name, dict(given)), act, talks=offered.talks)
-    with WhileConnected(exchange.request):
-        answered = await act()
-    assert isinstance(answered, Result)
-    return answered
+    return await talked(server, exchange, subject(message.method, name, dict(given)), act, talks=offered.talks)
 
 
 def _authorize(caller: Caller, scope: str) -> None:

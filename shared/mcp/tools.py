@@ -52,17 +52,16 @@ class ActionTool:
         if outcome.status != "succeeded":
             message = outcome.error.message if outcome.error else "the tool failed"
             return Said(_text(message.encode()), None, True)
-        result = outcome.result
-        if result is None:
-            return Said(b"[]", None, False)
         written = outcome.as_json()
+        if written == b"null":
+            return Said(b"[]", None, False)
         structured = written if self.is_structured else None
-        if self.is_content and isinstance(result, dict):
-            # Where the blocks are all that it holds, they stand in what was written.
-            content = written[len(_CONTENT) : -1] if len(result) == 1 else dump(result["content"])
-            return Said(content, structured, False)
-        text = result.encode() if isinstance(result, str) else written
-        return Said(_text(text), structured, False)
+        if self.is_content:
+            # The blocks are all that it holds.
+            return Said(written[len(_CONTENT) : -1], structured, False)
+        # A string is text already.
+        text = b'[{"type":"text","text":%b}]' % written if written.startswith(b'"') else _text(written)
+        return Said(text, structured, False)
 
     @property
     def definition(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import BaseModel, JsonValue
 
 from shared.dialogue import SILENT, Dialogue, Questions
-from shared.strict_json import Json, dump
+from shared.strict_json import Json, dump, load
 
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled", "expired"]
 TERMINAL: frozenset[Status] = frozenset({"succeeded", "failed", "cancelled", "expired"})
@@ -102,19 +102,24 @@ class Outcome:
     """What a worker found: the end of a task, or, with `retry_in_s`, `asks` or `detaches`, only of this attempt.
 
     `cancelled` only tells an attached caller that the task had ended before its outcome could be written. `written`:
-    the result as JSON, where it has been written already.
+    the result as JSON, where that is how it came; then `value` is not there.
     """
 
     status: Literal["succeeded", "failed", "cancelled"]
-    result: Json = None
+    value: Json = None
     error: TaskError | None = None
     retry_in_s: float | None = None
-    written: bytes | None = field(default=None, repr=False, compare=False)
+    written: bytes | None = field(default=None, repr=False)
     asks: Questions | None = None
     detaches: bool = False
 
+    @property
+    def result(self) -> Json:
+        """Most of those that were written are only passed on."""
+        return self.value if self.written is None else load(self.written)
+
     def as_json(self) -> bytes:
-        return dump(self.result) if self.written is None else self.written
+        return dump(self.value) if self.written is None else self.written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

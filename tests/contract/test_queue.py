@@ -1125,7 +1125,7 @@ class _Machine(RuleBasedStateMachine):
         ledger: Ledger = self._run(self.house.ports.open(Ledger))
         self._run(ledger.write(task.user_id, task.id, "effect", task.attempt))
         holds = self._holds(task)
-        outcome = Outcome(status, result=task.fence, error=None if status == "succeeded" else LATER.error)
+        outcome = Outcome(status, task.fence, error=None if status == "succeeded" else LATER.error)
         assert self._run(self.house.queue.finish(task, outcome)) is holds
         if holds:
             self.models[task.id].moves(status)

@@ -11,6 +11,7 @@ import asyncpg
 
 from shared.config import Settings
 from shared.errors import ConfigurationError, Unavailable
+from shared.strict_json import Json, dump
 
 if TYPE_CHECKING:
     # Generic in the stubs only.
@@ -55,8 +56,12 @@ async def _keep(_: object) -> None:
     """Statements here leave no session state behind, so the pool's reset would be a round trip for nothing."""
 
 
+def _written(value: Json) -> str:
+    return dump(value).decode()
+
+
 async def _prepare(connection: Alone) -> None:
-    await connection.set_type_codec("jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
+    await connection.set_type_codec("jsonb", encoder=_written, decoder=json.loads, schema="pg_catalog")
 
 
 async def connect(url: str, *, name: str = "sutazai") -> Alone:
