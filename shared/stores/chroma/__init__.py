@@ -1,0 +1,1 @@
+"""Vectors in Chroma: in this process, or on a server."""

@@ -1,0 +1,1 @@
+"""Vectors in Qdrant: in this process, or on a server."""
