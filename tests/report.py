@@ -1,6 +1,7 @@
 """The last line of every measurement, for people and machines."""
 
 import json
+import os
 from dataclasses import dataclass
 from typing import Literal
 
@@ -44,3 +45,9 @@ def report(name: str, targets: dict[str, Target]) -> int:
     }
     print("RESULT", json.dumps({"name": name, "targets": shown}), flush=True)
     return 0 if all(target.holds for target in targets.values()) else 1
+
+
+def unsupported(name: str, why: str) -> int:
+    """Where a means is missing, which is a failure under SUTAZAI_REQUIRE_REAL=1."""
+    print("RESULT", json.dumps({"name": name, "unsupported": why}), flush=True)
+    return int(os.environ.get("SUTAZAI_REQUIRE_REAL") == "1")

@@ -1,6 +1,7 @@
 """The Ed25519 keys that sign for the platform: what is published is what verifies."""
 
 import base64
+import logging
 import threading
 import time
 from dataclasses import dataclass
@@ -11,6 +12,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from shared.crypto import signing_seeds
+from shared.errors import Unavailable
+
+logger = logging.getLogger("sutazai.keys")
 
 # How long a rotation of the signing keys may go unnoticed.
 RELOAD_S = 1.0
@@ -38,12 +42,22 @@ class SigningKeys:
     def live(self) -> tuple[SigningKey, ...]:
         """Newest first; the same tuple until a rotation."""
         if time.monotonic() - self._looked_at >= self._reload_s:
-            seeds = signing_seeds(self._folder)
+            seeds = self._read()
             with self._lock:
                 if seeds != self._seeds:
                     self._seeds, self._keys = seeds, tuple(_key(seed) for seed in seeds)
                 self._looked_at = time.monotonic()
         return self._keys
+
+    def _read(self) -> tuple[bytes, ...]:
+        try:
+            return signing_seeds(self._folder)
+        except OSError as exc:
+            # Out of descriptors, say: what was known a moment ago goes on, or every caller would be refused for it.
+            if not self._seeds:
+                raise Unavailable("the signing keys cannot be read now") from exc
+            logger.warning("the signing keys cannot be read now: %s", exc.strerror)
+            return self._seeds
 
 
 def _key(seed: bytes) -> SigningKey:

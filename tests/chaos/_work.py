@@ -1,0 +1,109 @@
+"""Tasks of the ledger tool: submitted until they are accepted, awaited, and judged by what they left behind."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from tests.chaos._cluster import AWAY, Cluster
+from tests.chaos.ledger_origin import Origin
+from tests.report import Target, exactly
+from tests.system.platform import Client
+
+RESULTS = ("task.succeeded.v1", "task.failed.v1", "task.cancelled.v1", "task.expired.v1")
+_ENDED = "finished_at IS NOT NULL"
+# What a client is to try again; a gateway that is just starting knows nobody yet.
+_AGAIN = frozenset({429, 500, 502, 503, 504})
+
+
+@dataclass
+class Accepted:
+    """`ids` in the order of their answers; `refused` counts what had to be tried again."""
+
+    ids: list[str] = field(default_factory=list)
+    refused: int = 0
+    unanswered: int = 0
+
+
+async def submit(client: Client, tasks: Sequence[dict[str, Any]], key: str, found: Accepted) -> None:
+    """Until it is accepted: with a key, so that a lost answer makes no second task."""
+    while True:
+        try:
+            answer = await client.http.post(
+                "/api/v1/agents/execute", json={"tasks": list(tasks)}, headers={"Idempotency-Key": key}
+            )
+        except httpx.TransportError:
+            found.unanswered += 1
+        else:
+            if answer.status_code == 202:
+                found.ids += [str(one["task_id"]) for one in answer.json()["data"]["tasks"]]
+                return
+            assert answer.status_code in _AGAIN, answer.text
+            found.refused += 1
+        await asyncio.sleep(0.1)
+
+
+def ledger(**parameters: Any) -> dict[str, Any]:
+    return {"agent_id": "everything", "task": "ledger", "parameters": parameters, "ttl_s": 3600}
+
+
+async def until_ended(here: Cluster, ids: Sequence[str], *, since: float, within_s: float = 90.0) -> float:
+    """Seconds from `since` until all have ended by the record, or the bound."""
+    query = f"SELECT count(*) FROM agent_executions WHERE id = ANY($1) AND {_ENDED}"
+    while (passed := time.monotonic() - since) < within_s:
+        try:
+            async with here.record() as connection:
+                while (passed := time.monotonic() - since) < within_s:
+                    if await connection.fetchval(query, ids) == len(ids):
+                        return time.monotonic() - since
+                    await asyncio.sleep(0.1)
+        except AWAY:
+            await asyncio.sleep(0.1)
+    return passed
+
+
+async def _rows(here: Cluster, query: str, *args: Any) -> dict[str, int]:
+    async with here.record() as connection:
+        return {row["name"]: row["n"] for row in await connection.fetch(query, *args)}
+
+
+async def judged(here: Cluster, ids: Sequence[str], outside: Origin | None = None) -> dict[str, Target]:
+    """What DELIVERY promises of all that were accepted, counted in the record and outside of it."""
+    mine = set(ids)
+    statuses = await _rows(here, "SELECT id::text AS name, (finished_at IS NOT NULL)::int AS n FROM agent_executions")
+    how = await _rows(here, "SELECT status AS name, count(*) AS n FROM agent_executions GROUP BY 1")
+    effects = await _rows(here, "SELECT execution_id::text AS name, count(*) AS n FROM ledger GROUP BY 1")
+    results = await _rows(
+        here, "SELECT subject AS name, count(*) AS n FROM events WHERE type = ANY($1) GROUP BY 1", list(RESULTS)
+    )
+    audited = await _rows(
+        here,
+        "SELECT reverse(split_part(reverse(object), '/', 1)) AS name, count(*) AS n FROM audit_log"
+        " WHERE action = ANY($1) GROUP BY 1",
+        [f"task.{result.split('.')[1]}" for result in RESULTS],
+    )
+    succeeded = await _rows(here, "SELECT id::text AS name, 1 AS n FROM agent_executions WHERE status = 'succeeded'")
+    given_up = await _rows(
+        here, "SELECT id::text AS name, 1 AS n FROM agent_executions WHERE error ->> 'code' = 'WORKER_LOST'"
+    )
+    print("ended:", how, "" if outside is None else f"outside calls: {sum(outside.calls.values())}")
+    targets = {
+        "lost": exactly(sum(not statuses.get(task_id) for task_id in mine), 0),
+        "rows beyond the accepted ones": exactly(len(statuses.keys() - mine), 0),
+        "duplicated effects": exactly(sum(count > 1 for count in effects.values()), 0),
+        "succeeded without an effect": exactly(len(succeeded.keys() - effects.keys()), 0),
+        "not exactly one result event": exactly(sum(results.get(task_id, 0) != 1 for task_id in mine), 0),
+        "not exactly one audit line": exactly(sum(audited.get(task_id, 0) != 1 for task_id in mine), 0),
+        "ended by neither success nor five lost workers": exactly(len(mine - succeeded.keys() - given_up.keys()), 0),
+    }
+    if outside is not None:
+        second = sum(len(keys) > 1 for keys in outside.keys.values())
+        called = sum(task_id not in outside.keys for task_id in succeeded)
+        targets |= {
+            "outside calls with a second key": exactly(second, 0),
+            "succeeded without an outside call": exactly(called, 0),
+        }
+    return targets

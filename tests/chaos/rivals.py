@@ -1,0 +1,167 @@
+"""`make chaos C=rivals`: one storm, of worker kills and a broker kill, on Celery, Dramatiq, taskiq and ours.
+
+Lost: the client library, or our API, said that it was taken, and it never had its effect. Duplicated: its effect is
+there twice. A rival's task leaves its effect as its body is written, ours in the ledger, which knows each execution;
+what ours repeats towards the outside it repeats under one key, as `make chaos C=storm` counts it.
+"""
+
+import asyncio
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import httpx
+
+from tests.chaos._cluster import Shape, cluster
+from tests.chaos._rivals import RIVALS, WORKERS, Rival, Running, Tally, running
+from tests.chaos._seeds import Fault, asked, schedule
+from tests.chaos._work import ledger, until_ended
+from tests.rabbitmq import RabbitMQ
+from tests.report import Target, at_least, exactly, report
+from tests.system.platform import Client
+
+OURS = "ours"
+_EVERY_S = (1.5, 4.0)
+_TASK_MS = 100
+_QUIET_S = 15.0
+Send = Callable[[str, int], Awaitable[bool]]
+Strike = Callable[[Fault], Awaitable[bool]]
+
+
+def faults_of(seed: int, seconds: float) -> list[Fault]:
+    """Workers again and again, and the broker once, in the middle."""
+    workers = schedule(seed, seconds, {"worker": 1}, every_s=_EVERY_S)
+    return sorted([*workers, Fault(seconds / 2, "broker", 0, 1.0)], key=lambda fault: fault.at_s)
+
+
+async def _storm(send: Send, strike: Strike, *, tasks: int, seed: int, seconds: float) -> Tally:
+    """What is not taken is offered again as another task, for as long as the storm lasts."""
+    tally, dice, began = Tally(), random.Random(seed), time.monotonic()
+
+    async def submit() -> None:
+        for number in range(tasks):
+            await asyncio.sleep(max(began + number * seconds / tasks - time.monotonic(), 0.0))
+            attempt = 0
+            while not await send(task := f"t{seed}-{number}-{attempt}", dice.randrange(_TASK_MS)):
+                attempt += 1
+                if time.monotonic() > began + seconds * 1.5:
+                    return
+                await asyncio.sleep(0.2)
+            tally.accepted.add(task)
+
+    async def rage() -> None:
+        for fault in faults_of(seed, seconds):
+            await asyncio.sleep(max(began + fault.at_s - time.monotonic(), 0.0))
+            tally.kills += await strike(fault)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(submit())
+        group.create_task(rage())
+    return tally
+
+
+async def _rival(rival: Rival, *, tasks: int, seed: int, seconds: float) -> Tally:
+    with tempfile.TemporaryDirectory(prefix="sutazai-rival-") as name, RabbitMQ() as broker:
+        async with running(rival, broker, Path(name)) as here:
+
+            async def strike(fault: Fault) -> bool:
+                if fault.role == "worker":
+                    return here.kill_worker(fault.which)
+                await asyncio.to_thread(broker.kill)
+                await asyncio.sleep(fault.away_s)
+                await asyncio.to_thread(broker.start)
+                return True
+
+            await _first(here)
+            tally = await _storm(here.send, strike, tasks=tasks, seed=seed, seconds=seconds)
+            await _quiet(here, tally)
+            return tally
+
+
+async def _first(here: Running) -> None:
+    """Nobody has to start under fire."""
+    async with asyncio.timeout(60):
+        while not await here.send("first", 0):
+            await asyncio.sleep(0.2)
+        while not here.effects():
+            await asyncio.sleep(0.05)
+
+
+async def _quiet(here: Running, tally: Tally) -> None:
+    """Until all have had their effect, or nothing has happened for long; then for a while, for what comes twice."""
+    seen, since = -1, time.monotonic()
+    while time.monotonic() - since < _QUIET_S:
+        tally.effects = here.effects()
+        count = sum(tally.effects.values())
+        if count != seen:
+            seen, since = count, time.monotonic()
+        if tally.lost == 0 and time.monotonic() - since > 3:
+            break
+        await asyncio.sleep(0.2)
+
+
+async def _ours(*, tasks: int, seed: int, seconds: float) -> Tally:
+    async with cluster(Shape(workers=WORKERS, functions=False)) as here, Client(here.apis[0]) as client:
+        ids: dict[str, str] = {}
+
+        async def send(task: str, ms: int) -> bool:
+            try:
+                answer = await client.http.post("/api/v1/agents/execute", json=ledger(duration_ms=ms))
+            except httpx.TransportError:
+                return False
+            if answer.status_code == 202:
+                ids[task] = str(answer.json()["data"]["task_id"])
+            return answer.status_code == 202
+
+        async def strike(fault: Fault) -> bool:
+            if fault.role == "worker":
+                return here.kill("worker", which=fault.which) is not None
+            await here.kill_broker(away_s=fault.away_s)
+            return True
+
+        tally = await _storm(send, strike, tasks=tasks, seed=seed, seconds=seconds)
+        await until_ended(here, list(ids.values()), since=time.monotonic(), within_s=60)
+        async with here.record() as connection:
+            rows = await connection.fetch("SELECT execution_id::text AS id, count(*) AS n FROM ledger GROUP BY 1")
+        found = {row["id"]: row["n"] for row in rows}
+        tally.effects = {task: found[task_id] for task, task_id in ids.items() if task_id in found}
+        return tally
+
+
+async def _round(tasks: int, seed: int, seconds: float) -> dict[str, Tally]:
+    tallies = {OURS: await _ours(tasks=tasks, seed=seed, seconds=seconds)}
+    for rival in RIVALS:
+        tallies[rival.name] = tally = await _rival(rival, tasks=tasks, seed=seed, seconds=seconds)
+        print(f"{rival.name}: {len(tally.accepted)} accepted, {tally.lost} lost, {tally.duplicated} twice", flush=True)
+    return tallies
+
+
+def _table(seed: int, tallies: dict[str, Tally]) -> None:
+    print(f"\nseed {seed:<6} {'accepted':>9} {'kills':>6} {'lost':>6} {'duplicated':>11}")
+    for name, tally in tallies.items():
+        counts = f"{len(tally.accepted):>9} {tally.kills:>6} {tally.lost:>6} {tally.duplicated:>11}"
+        print(f"{name:<11} {counts}", flush=True)
+
+
+def main() -> int:
+    given = asked(__doc__, tasks=800, seeds=1, minutes=4)
+    seconds = max(given.seconds / len(given.seeds) / (len(RIVALS) + 1) - 30, 10)
+    lost, duplicated, kills = 0, 0, 0
+    for seed in given.seeds:
+        tallies = asyncio.run(_round(given.tasks, seed, seconds))
+        _table(seed, tallies)
+        ours = tallies[OURS]
+        lost, duplicated, kills = lost + ours.lost, duplicated + ours.duplicated, kills + ours.kills
+    targets: dict[str, Target] = {
+        "ours: kills": at_least(kills, len(given.seeds)),
+        "ours: lost": exactly(lost, 0),
+        "ours: duplicated": exactly(duplicated, 0),
+    }
+    return report("chaos-rivals", targets)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
