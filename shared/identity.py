@@ -47,6 +47,7 @@ _OPERATE = frozenset(
         "agents:operate",
         "dead_letters:read",
         "dead_letters:write",
+        "graph:analyse",
         "mcp_servers:read",
         "mcp_servers:write",
         "schedules:all",

@@ -1,7 +1,5 @@
 """POST /oauth/authorize: what the user has decided, sent to the client."""
 
-from typing import Literal
-
 from pydantic import Field
 
 from functions.oauth._consent_page import refusal_page, sent_to
@@ -20,7 +18,7 @@ from shared.public_url import PublicUrl
 class DecideConsent(AuthorizationRequest):
     """The request again, with what the user has said to it."""
 
-    decision: Literal["allow", "deny"]
+    decision: str = Field(default="", max_length=20)
     seal: str = Field(default="", max_length=100)
     name: str = Field(default="", max_length=254)
     password: str = Field(default="", max_length=512, repr=False)
@@ -51,5 +49,7 @@ async def decide_consent(
     if request.decision == "deny":
         await grants.denied(desk.way.client)
         return sent_to(desk.way.with_error("access_denied", "the user has said no"))
+    if request.decision != "allow":
+        return desk.page(seals, wrong="Allow it, or deny it.", name=request.name, status=400)
     clerk = Clerk(grants=grants, seals=seals, users=users, passwords=passwords, throttle=throttle)
     return await clerk.allow(desk, request.name, request.password, call=call)

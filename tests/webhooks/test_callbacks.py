@@ -620,7 +620,10 @@ def test_in_a_batch_each_task_has_its_own(settings: Settings) -> None:
         urls = [receiver.url("/a"), None, receiver.url("/c")]
         request = Execute.model_validate({"tasks": [_asked(url) for url in urls]})
         call = Call(request_id="r", idempotency_key="k")
-        answers = [await execute_task(request, caller=_caller(), call=call, tasks=here.tasks, limits=here.limits) for _ in range(2)]
+        answers = [
+            await execute_task(request, caller=_caller(), call=call, tasks=here.tasks, limits=here.limits)
+            for _ in range(2)
+        ]
         ids = [task.task_id for task in answers[0].data.tasks]  # type: ignore[union-attr]
         assert answers[0] == answers[1]
         assert sorted(await here.rows()) == sorted([(ids[0], 0, False), (ids[2], 0, False)])
