@@ -471,9 +471,7 @@ def prompt(
 
     def mark(handler: H) -> H:
         public_name = name or handler.__name__
-        trigger = Prompt(
-            name=public_name, title=title or _titled(public_name), icons=icons, complete=complete or {}
-        )
+        trigger = Prompt(name=public_name, title=title or _titled(public_name), icons=icons, complete=complete or {})
         return _mark(trigger, timeout_s, None)(handler)
 
     return mark

@@ -242,7 +242,8 @@ class _Operation:
 
     def _refusals(self) -> Document:
         if self._http.oauth:
-            return {str(error.status): self._worded(error) for error in (*self._errors(), Forbidden)}
+            errors: tuple[type[SutazaiError], ...] = (*self._errors(), Forbidden)
+            return {str(error.status): self._worded(error) for error in errors}
         refusals: Document = {str(e.status): {"$ref": f"#/components/responses/{e.__name__}"} for e in self._errors()}
         if self._replies and not self._http.envelope:
             schema = {"anyOf": [self._gives, {"$ref": "#/components/schemas/Error"}]}
