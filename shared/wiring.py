@@ -26,6 +26,11 @@ ADAPTERS: dict[str, str] = {
     "shared.ports.extended_memory.ExtendedMemory": "shared.stores.postgres.extended_memory.PostgresExtendedMemory",
     "shared.ports.files.Files": "shared.stores.files.FolderFiles",
     "shared.ports.functions.Functions": "shared.stores.functions.HttpFunctions",
+    "shared.ports.graph.Analysis": "shared.stores.postgres.graph.NoAnalysis",
+    "shared.ports.graph.Facts": "shared.stores.postgres.graph_stars.PostgresStars",
+    "shared.ports.graph.Gathering": "shared.stores.postgres.graph_gathering.PostgresGathering",
+    "shared.ports.graph.Graph": "shared.stores.postgres.graph.PostgresGraph",
+    "shared.ports.graph.GraphEngine": "shared.stores.postgres.graph_engine.PostgresGraphEngine",
     "shared.ports.health.Health": "shared.stores.health.ProbedHealth",
     "shared.ports.idempotency.Idempotency": "shared.stores.postgres.idempotency.PostgresIdempotency",
     "shared.ports.ledger.Ledger": "shared.stores.postgres.ledger.PostgresLedger",
@@ -67,6 +72,11 @@ ADAPTERS: dict[str, str] = {
 # In place of those above, where the setting is there.
 INSTEAD: dict[str, dict[str, str]] = {
     "amqp_url": {"shared.ports.bus.Bus": "shared.stores.rabbitmq.bus.RabbitBus"},
+    "neo4j_url": {
+        "shared.ports.graph.Analysis": "shared.stores.neo4j.analysis.Neo4jAnalysis",
+        "shared.ports.graph.Graph": "shared.stores.neo4j.graph.Neo4jGraph",
+        "shared.ports.graph.GraphEngine": "shared.stores.neo4j.engine.Neo4jGraphEngine",
+    },
     "s3_url": {"shared.ports.objects.Objects": "shared.stores.objects.s3.S3Objects"},
     "function_url": {"shared.ports.agent_servers.AgentServers": "shared.stores.agent_servers.ServiceAgents"},
 }

@@ -18,6 +18,7 @@ from shared.config import Settings
 from shared.local.postgres import running_postgres
 from shared.local.valkey import running_valkey
 from shared.stores.postgres.migrate import migrate
+from tests.neo4j import Neo4j
 from tests.rabbitmq import RabbitMQ, vhost
 
 T = TypeVar("T")
@@ -121,6 +122,20 @@ def broker() -> Iterator[RabbitMQ]:
 def amqp_url(broker: RabbitMQ) -> Iterator[str]:
     with vhost(broker) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def graph_server() -> Iterator[Neo4j]:
+    """Shared by the tests of one process, so it is no test's to stop."""
+    with Neo4j() as server:
+        yield server
+
+
+@pytest.fixture
+def neo4j_url(graph_server: Neo4j) -> str:
+    """With nothing in it: the community's server has one database."""
+    graph_server.empty()
+    return graph_server.url
 
 
 @pytest.fixture

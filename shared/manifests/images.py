@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 EXTRAS: Mapping[str, frozenset[str]] = {
     "egress": frozenset({"certifi", "h11", "idna"}),
     "functions": frozenset({"httpx"}),
+    "graph": frozenset({"neo4j"}),
     "pages": frozenset({"charset_normalizer", "protego"}),
     "passwords": frozenset({"argon2", "zxcvbn"}),
     "postgres": frozenset({"asyncpg"}),
@@ -26,6 +27,7 @@ FAMILIES: Mapping[str, frozenset[str]] = {
     "base": _RECORD,
     "schedules": _RECORD | {"schedules"},
     "realtime": _RECORD | {"sockets"},
+    "graph": _RECORD | {"graph"},
     # What speaks to peers that callers name.
     "agents": _RECORD | {"pages"},
     "accounts": _RECORD | {"passwords"},

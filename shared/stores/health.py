@@ -25,6 +25,7 @@ class ProbedHealth:
     def __init__(self, *, database: Database, cache: Cache, settings: Settings, bridge: BridgeState) -> None:
         self._bridge = bridge
         self._amqp = urlsplit(settings.amqp_url) if settings.amqp_url else None
+        self._neo4j = urlsplit(settings.neo4j_url) if settings.neo4j_url else None
         self._database = database
         self._cache = cache
         self._asking = asyncio.Lock()
@@ -38,6 +39,8 @@ class ProbedHealth:
                 services["redis"] = await self._redis()
                 if self._amqp is not None:
                     services["rabbitmq"] = await _rabbitmq(self._amqp.hostname or "localhost", self._amqp.port or 5672)
+                if self._neo4j is not None:
+                    services["neo4j"] = await _neo4j(self._neo4j.hostname or "localhost", self._neo4j.port or 7687)
                 if (bridge := self._bridge.metrics.summary()) is not None:
                     state = "degraded" if self._bridge.failing else "ok"
                     services["mcp_bridge"] = ServiceHealth(status=state, detail=bridge)
@@ -74,16 +77,28 @@ class ProbedHealth:
 
 
 async def _rabbitmq(host: str, port: int) -> ServiceHealth:
-    """The first frame of its protocol says that it is up; importing the driver to ask would cost more than the rest."""
+    """While it is away tasks are accepted, and wait in the record."""
+    return await _greeted(host, port, b"AMQP\x00\x00\x09\x01", answered=1)
+
+
+async def _neo4j(host: str, port: int) -> ServiceHealth:
+    """While it is away only questions about the graph go without an answer."""
+    return await _greeted(host, port, b"\x60\x60\xb0\x17\x00\x04\x04\x05".ljust(20, b"\x00"), answered=0)
+
+
+async def _greeted(host: str, port: int, hello: bytes, *, answered: int) -> ServiceHealth:
+    """The first frame of a protocol says that a server is up; importing drivers to ask would cost more than the rest.
+
+    `answered`: the byte that its answer begins with.
+    """
     try:
         async with asyncio.timeout(_PATIENCE_S):
             reader, writer = await asyncio.open_connection(host, port)
             try:
-                writer.write(b"AMQP\x00\x00\x09\x01")
-                answers = await reader.read(1) == b"\x01"
+                writer.write(hello)
+                answers = await reader.read(1) == bytes((answered,))
             finally:
                 writer.close()
     except (OSError, TimeoutError):
         answers = False
-    # Tasks are accepted, and wait in the record.
     return ServiceHealth(status="ok") if answers else ServiceHealth(status="down", detail="it does not answer")

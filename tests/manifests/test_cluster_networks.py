@@ -125,7 +125,7 @@ def test_whoever_has_a_store_may_reach_it(objects: tuple[Object, ...]) -> None:
             reached = {
                 name.removeprefix("to-")
                 for name, spec in policies.items()
-                if name in {f"to-{store}" for store in ("postgres", "redis", "rabbitmq")}
+                if name in {f"to-{store}" for store in ("postgres", "redis", "rabbitmq", "neo4j")}
                 and _selects(spec["podSelector"], labels)
             }
             assert reached == set(deployable.stores), deployable.name

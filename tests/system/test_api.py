@@ -73,6 +73,8 @@ async def _people(platform: Platform) -> House:
                     "user_id": me["id"],
                     "identity_id": str(uuid4()),
                     "letter_id": str(uuid4()),
+                    "node_id": task["task_id"],
+                    "document_id": str(uuid4()),
                     "key_id": key.json()["data"]["id"],
                     "session_id": re.findall(r"[0-9a-f-]{36}", json.dumps(sessions))[0],
                 }
@@ -459,7 +461,7 @@ def test_nobody_reads_or_touches_what_is_anothers(house: House, spec: Spec) -> N
             details = {} if answer.status_code == 404 else {"scope": spec.http.scope}
             assert answer.json()["error"]["details"] == details
         # A refusal names what was asked for.
-        said = re.sub(r"no (task|session|schedule|API key) '?[0-9a-f-]{36}'?", "", answer.text)
+        said = re.sub(r"no (task|session|schedule|API key|node|document) '?[0-9a-f-]{36}'?", "", answer.text)
         for hidden in (MARK, "ada@example.org", *house.ids.values()):
             assert hidden not in said, (spec.name, hidden)
         async with house.as_("ada") as ada:

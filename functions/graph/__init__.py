@@ -1,0 +1,1 @@
+"""The knowledge graph, as its owner asks it."""

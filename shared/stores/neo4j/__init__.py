@@ -1,0 +1,1 @@
+"""Neo4j, through its own driver."""
