@@ -67,6 +67,7 @@ ADAPTERS: dict[str, str] = {
     "shared.ports.vectors.Collections": "shared.stores.postgres.collections.PostgresCollections",
     "shared.ports.vectors.Truth": "shared.stores.postgres.vector_truth.PostgresTruth",
     "shared.ports.vectors.Vectors": "shared.stores.postgres.vectors.PostgresVectors",
+    "shared.public_url.PublicUrl": "shared.public_url.PublicUrl",
 }
 
 # In place of those above, where the setting is there.

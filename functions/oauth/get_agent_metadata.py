@@ -14,7 +14,7 @@ from shared.public_url import MCP, PublicUrl
 
 
 class GetAgentMetadata(Payload):
-    agent_id: str = Field(max_length=64)
+    agent_id: str = Field(pattern=r"^[a-z0-9-]{1,64}$")
 
 
 _PATH = "/.well-known/oauth-protected-resource/mcp/{agent_id}"

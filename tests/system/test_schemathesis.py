@@ -28,6 +28,7 @@ LOGIN = {"email": "root@example.org", "username": None, "password": PASSWORD}
 
 # What these take depends on more than a schema can say, so a well-formed call may still be a 400.
 DEPENDS = {
+    "analyse_graph": "a whole number is written as one, and not as 5000.0",
     "register": "the two passwords are the same, and good ones",
     "change_password": "the two passwords are the same, and good ones",
     "decide_consent": "a client, and a page of ours",
