@@ -12,7 +12,6 @@ from shared.identity import authorize
 from shared.mcp.conversation import level_of
 from shared.mcp.handles import subject
 from shared.mcp.headers import check_mirrored, takes_events
-from shared.mcp.listen import Listening
 from shared.mcp.rounds import talked
 from shared.mcp.server import Exchange, Kind, Result
 from shared.mcp.stream import EVENTS
@@ -173,6 +172,9 @@ async def cancel_task(server: "McpEndpoint", exchange: Exchange) -> Result:
 async def listen(server: "McpEndpoint", exchange: Exchange) -> Answer:
     if not takes_events(exchange.request):
         raise RpcError(406, "the Accept header does not list text/event-stream", status=406)
+    # Few ask for it, and what it needs is a hundredth of a cold start.
+    from shared.mcp.listen import Listening
+
     listening = await Listening.open(exchange.message.id or b"null", exchange, server.catalogue.tasks)
     return Answer(200, headers=EVENTS, pieces=listening.pieces())
 
