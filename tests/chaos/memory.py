@@ -18,7 +18,7 @@ import httpx
 from tests.report import Target, at_least, exactly, report
 from tests.system.platform import Client, Platform
 
-CALLERS = 32
+CALLERS = 1000
 _SESSION = "storm"
 _MCP = {"mcp-protocol-version": "2025-11-25", "accept": "application/json, text/event-stream"}
 
@@ -199,7 +199,7 @@ async def _storm(platform: Platform, client: Client, turns: int, seed: int, seco
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tasks", type=int, default=600, help="turns, of three writes each")
+    parser.add_argument("--tasks", type=int, default=1000, help="turns, of three writes each")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=1.0)
     asked = parser.parse_args()
