@@ -16,14 +16,3 @@ class Embedder(Protocol):
 
     async def embed(self, texts: Sequence[str], *, kind: Kind = "passage") -> "NDArray[np.float32]":
         """One row of length 1 for each text. Raises Unavailable where the model is elsewhere and cannot be reached."""
-
-
-class Embedders(Protocol):
-    @property
-    def default(self) -> str:
-        """The model of collections that name none."""
-
-    async def of(self, model_id: str) -> Embedder:
-        """Loaded on first use. Raises Invalid for a model that this platform does not have."""
-
-    def models(self) -> Sequence[str]: ...

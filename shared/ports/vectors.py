@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
@@ -179,6 +179,3 @@ class Progress:
     applied_seq: int
     error: str | None
     updated_at: datetime
-
-
-Route = Literal["raw", "filtered", "text"]

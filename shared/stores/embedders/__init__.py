@@ -1,1 +1,1 @@
-"""Embedders: models in this process, and models behind somebody's API."""
+"""Embedders: models in this process."""

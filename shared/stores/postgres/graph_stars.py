@@ -1,8 +1,7 @@
 """Stars of the knowledge graph in the record, in order of their changes."""
 
-import asyncio
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from itertools import starmap
 from typing import Any
 from uuid import UUID
@@ -14,7 +13,8 @@ from shared.errors import Unavailable
 from shared.graph.marks import sum_of
 from shared.graph.stars import similar_star
 from shared.ports.graph import BUCKETS, Change, Edge, Erased, Kept, Node, Ref, Star, Sum
-from shared.stores.postgres.database import Alone, Database, connect, translated
+from shared.stores.postgres.database import Database
+from shared.stores.postgres.one_active import one_active
 
 # Whoever holds this advisory lock follows the record for the graph.
 _LOCK = 0x4752_4150
@@ -62,23 +62,8 @@ class PostgresStars:
         self._database = database
         self._codec = Codec()
 
-    @asynccontextmanager
-    async def active(self) -> AsyncIterator[None]:
-        connection = await connect(self._database.url, name="sutazai-graph")
-        try:
-            with translated():
-                while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
-                    await asyncio.sleep(1)
-            async with asyncio.TaskGroup() as group:
-                watch = group.create_task(_watch(connection))
-                yield
-                watch.cancel()
-        except ExceptionGroup as errors:
-            if errors.split(Unavailable)[1] is not None:
-                raise
-            raise Unavailable("the record cannot be followed now") from errors
-        finally:
-            connection.terminate()
+    def active(self) -> AbstractAsyncContextManager[None]:
+        return one_active(self._database, _LOCK, name="sutazai-graph", lost="the record cannot be followed now")
 
     async def put(self, stars: Sequence[Star]) -> None:
         newest: dict[tuple[UUID, str, str], Star] = {}
@@ -170,12 +155,3 @@ def _written(star: Star) -> dict[str, object]:
 def _edges(written: Iterable[Any]) -> Iterable[Edge]:
     for relation, source_kind, source, target_kind, target, score in written:
         yield Edge(relation, Ref(source_kind, source), Ref(target_kind, target), score)
-
-
-async def _watch(connection: Alone) -> None:
-    """Raises Unavailable when the connection that holds the lock is gone."""
-    while True:
-        await asyncio.sleep(1)
-        with translated():
-            async with asyncio.timeout(5):
-                await connection.fetchval("SELECT 1")

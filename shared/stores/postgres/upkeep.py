@@ -1,16 +1,15 @@
 """The keeper's hands in the record."""
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 
 from shared.config import Settings
-from shared.errors import Unavailable
 from shared.ports.bus import WakeUp
 from shared.ports.signals import Signals
 from shared.stores.postgres import queue_sql as sql
 from shared.stores.postgres.audit import AuditTrail
-from shared.stores.postgres.database import KEEPER_LOCK, Alone, Database, connect, translated
+from shared.stores.postgres.database import KEEPER_LOCK, Database
+from shared.stores.postgres.one_active import one_active
 
 _MOST_WANTED = 32
 # Owners with fewer waiting tasks than this are far from every usual bound.
@@ -85,24 +84,8 @@ class PostgresUpkeep:
         self._deep = min(_DEEP, settings.max_queued_per_user)
         self._settled = "0"
 
-    @asynccontextmanager
-    async def active(self) -> AsyncIterator[None]:
-        connection = await connect(self._database.url, name="sutazai-keeper")
-        try:
-            with translated():
-                while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", KEEPER_LOCK):
-                    await asyncio.sleep(1)
-            async with asyncio.TaskGroup() as group:
-                watch = group.create_task(_watch(connection))
-                yield
-                watch.cancel()
-        except ExceptionGroup as errors:
-            if errors.split(Unavailable)[1] is not None:
-                raise
-            # The lock went with its connection, so another keeper may be active already.
-            raise Unavailable("the keeper cannot reach the record") from errors
-        finally:
-            connection.terminate()
+    def active(self) -> AbstractAsyncContextManager[None]:
+        return one_active(self._database, KEEPER_LOCK, name="sutazai-keeper", lost="the keeper cannot reach the record")
 
     async def claimable(self) -> list[WakeUp]:
         rows = await self._database.fetch(_DEPTHS, self._deep)
@@ -154,12 +137,3 @@ class PostgresUpkeep:
             table: int((await self._database.execute(statement)).rpartition(" ")[2])
             for table, statement in _TRIM.items()
         }
-
-
-async def _watch(connection: Alone) -> None:
-    """Raises Unavailable when the connection that holds the lock is gone."""
-    while True:
-        await asyncio.sleep(1)
-        with translated():
-            async with asyncio.timeout(5):
-                await connection.fetchval("SELECT 1")
