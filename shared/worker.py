@@ -185,8 +185,19 @@ class Worker:
         )
         if spec.tool.effect == "read" or (spec.tool.detaches and dialogue.detachable):
             return await self._attached_read(spec, new, watcher)
-        task = await self._queue.attach(self._id, new)
+        task = await self._attach(new)
         return task.id, await self._attached_write(spec, task, dialogue, watcher)
+
+    async def _attach(self, new: NewTask) -> Claimed:
+        """A caller who leaves while the row is written leaves none that waits for somebody to miss it."""
+        attaching = asyncio.create_task(self._queue.attach(self._id, new))
+        try:
+            return await asyncio.shield(attaching)
+        except asyncio.CancelledError:
+            await asyncio.wait([attaching])
+            if attaching.exception() is None:
+                await asyncio.shield(self._finish(attaching.result(), _CALLER_LOST))
+            raise
 
     async def _attached_read(self, spec: Spec, new: NewTask, watcher: Watcher | None) -> tuple[UUID, Outcome]:
         run = _run(new.user_id, new_id(), 1, new.dialogue, watcher)

@@ -172,20 +172,36 @@ def test_an_older_client_that_cannot_be_asked_is_told_in_the_result(settings: Se
     assert among(settings, call) == [True] * 3
 
 
-@pytest.mark.parametrize("name, arguments", [(LONG, {"duration": 60, "steps": 1}), ("ledger", {"duration_ms": 60_000})])
-def test_a_call_is_cancelled_from_another_replica(settings: Settings, name: str, arguments: dict[str, Any]) -> None:
+def test_a_call_is_cancelled_from_another_replica(settings: Settings) -> None:
+    async def cancel(replicas: Replicas) -> bytes:
+        session = await replicas.begin()
+        notified = {"method": "notifications/cancelled", "params": {"requestId": 7}}
+        arguments = {"duration": 60, "steps": 600}
+        async with replicas.call(0, LONG, arguments, session, progressToken=1) as answer:
+            said = answer.aiter_bytes()
+            heard = await anext(said)
+            assert (await replicas.post(1, notified, session)).status_code == 202
+            heard += b"".join([part async for part in said])
+        await replicas.recorded((LONG, "failed", "CALLER_LOST"))
+        return heard
+
+    heard = among(settings, cancel)
+    assert b"notifications/progress" in heard and b'"result"' not in heard
+
+
+def test_a_call_that_writes_is_cancelled_from_another_replica(settings: Settings) -> None:
     async def cancel(replicas: Replicas) -> bytes:
         session = await replicas.begin()
         notified = {"method": "notifications/cancelled", "params": {"requestId": 7}}
 
         async def called() -> bytes:
-            async with replicas.call(0, name, arguments, session) as answer:
+            async with replicas.call(0, "ledger", {"duration_ms": 60_000}, session) as answer:
                 return await answer.aread()
 
         calling = asyncio.create_task(called())
-        while not calling.done():
-            assert (await replicas.post(1, notified, session)).status_code == 202
-        await replicas.recorded((name, "failed", "CALLER_LOST"))
+        await replicas.recorded(("ledger", "running", ""))
+        assert (await replicas.post(1, notified, session)).status_code == 202
+        await replicas.recorded(("ledger", "failed", "CALLER_LOST"))
         return await calling
 
     assert b'"result"' not in among(settings, cancel)

@@ -339,6 +339,29 @@ def test_an_attached_write_is_on_record_before_it_begins(settings: Settings) -> 
     with_agent(settings, scenario)
 
 
+def test_a_caller_who_leaves_while_the_row_is_written_leaves_none_that_runs(settings: Settings) -> None:
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'agent_executions'::regclass"
+
+    async def scenario(agent: Agent) -> None:
+        await agent.log_in()
+        async with agent.database.transaction() as connection:
+            await connection.execute("LOCK TABLE agent_executions IN SHARE MODE")
+            call = asyncio.create_task(agent.http.post("/ledger", json={"duration_ms": 30_000}))
+            async with asyncio.timeout(30):
+                while not await agent.database.fetchval(waiting):
+                    await asyncio.sleep(0.01)
+            call.cancel()
+        await asyncio.wait([call])
+        async with asyncio.timeout(30):
+            while not (rows := await agent.database.fetch("SELECT status, error->>'code' FROM agent_executions")) or (
+                rows[0][0] == "running"
+            ):
+                await asyncio.sleep(0.01)
+        assert [tuple(row) for row in rows] == [("failed", "CALLER_LOST")]
+
+    with_agent(settings, scenario)
+
+
 def test_a_caller_who_waits_is_told_that_the_task_was_cancelled(settings: Settings) -> None:
     async def scenario(agent: Agent) -> None:
         await agent.log_in()
