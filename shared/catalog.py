@@ -5,13 +5,14 @@ import importlib.util
 import os
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 
 from shared.function import MARK, Prompt, Resource, Spec, Tool, deployed_name, spec_of
 
 PACKAGE = "functions"
-# What calls servers outside is served as agents are, and is none of them.
+# What indexes documents, and what calls servers outside, is served as agents are, and is none of them.
+DOCUMENTS = "documents"
 OUTSIDE = "mcp-servers"
+BESIDE = (DOCUMENTS, OUTSIDE)
 # Those of the official conformance suite; they come last.
 _FIXTURES = "_fixtures"
 
@@ -21,8 +22,15 @@ def modules() -> tuple[str, ...]:
     """Dotted names of all public modules, without importing any of them."""
     found = importlib.util.find_spec(PACKAGE)
     assert found is not None and found.submodule_search_locations
-    root = Path(next(iter(found.submodule_search_locations)))
-    files = [path.relative_to(root).with_suffix("").parts for path in sorted(root.rglob("*.py"))]
+    root = next(iter(found.submodule_search_locations))
+    # Each process asks this as it starts, and pathlib takes ten times as long.
+    files = [
+        (*folder[len(root) + 1 :].split(os.sep), name.removesuffix(".py")) if folder != root else (name,)
+        for folder, _, names in os.walk(root)
+        for name in names
+        if name.endswith(".py")
+    ]
+    files.sort()
     public = [parts for parts in files if not any(part.startswith("_") for part in parts)]
     if os.environ.get("SUTAZAI_MCP_FIXTURES") == "1":
         public += [parts for parts in files if parts[-2:-1] == (_FIXTURES,) and not parts[-1].startswith("_")]
@@ -55,7 +63,7 @@ def served_as(name: str) -> tuple[Spec, ...]:
 
     A function goes by its deployed name too, beside those that `find` takes. Raises LookupError.
     """
-    if name in (*agent_names(), OUTSIDE):
+    if name in (*agent_names(), *BESIDE):
         return actions_of(name)
     deployed = {deployed_name(module): module for module in modules()}
     return (load(deployed[name]) if name in deployed else find(name),)
@@ -82,7 +90,7 @@ def shown_by(agent: str) -> tuple[Spec, ...]:
 
 
 def _package(agent: str) -> str:
-    return f"{PACKAGE}.{'' if agent == OUTSIDE else 'agents.'}{agent.replace('-', '_')}"
+    return f"{PACKAGE}.{'' if agent in BESIDE else 'agents.'}{agent.replace('-', '_')}"
 
 
 def _of_agent(agent: str) -> Iterator[Spec]:
