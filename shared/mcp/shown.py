@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from shared.content import BlobResource, PromptMessage, TextContent, TextResource
 from shared.function import Completer, Spec
@@ -16,8 +16,12 @@ from shared.strict_json import Json, dump
 
 # A client shows no more.
 MOST_SUGGESTIONS: Final = 100
-_CONTENTS: Final[TypeAdapter[list[TextResource | BlobResource]]] = TypeAdapter(list[TextResource | BlobResource])
-_MESSAGES: Final[TypeAdapter[list[PromptMessage]]] = TypeAdapter(list[PromptMessage])
+# Built when the first is read, for most are never.
+_LATER: Final = ConfigDict(defer_build=True)
+_CONTENTS: Final[TypeAdapter[list[TextResource | BlobResource]]] = TypeAdapter(
+    list[TextResource | BlobResource], config=_LATER
+)
+_MESSAGES: Final[TypeAdapter[list[PromptMessage]]] = TypeAdapter(list[PromptMessage], config=_LATER)
 
 
 class ShownResource:
