@@ -10,11 +10,11 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
+from shared.breaker import Breaker
 from shared.catalog import actions_of, find
 from shared.config import Settings
 from shared.errors import Unauthorized, Unavailable
 from shared.function import Caller
-from shared.mcp.bridge.health import Breaker
 from shared.mcp.bridge.scheduler import Scheduler
 from shared.mcp.bridge.state import BridgeState
 from shared.ports.agent_servers import AgentServers, Place

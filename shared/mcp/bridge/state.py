@@ -2,8 +2,8 @@
 
 import time
 
+from shared.breaker import Breaker
 from shared.errors import Unavailable
-from shared.mcp.bridge.health import Breaker
 from shared.mcp.bridge.metrics import Metrics
 from shared.mcp.bridge.scheduler import Scheduler
 

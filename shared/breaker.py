@@ -1,4 +1,4 @@
-"""How each upstream fares, as seen from here: one that fails again and again is left alone for a while."""
+"""How somebody elsewhere fares, as seen from here: who fails again and again is left alone for a while."""
 
 import time
 from collections.abc import Callable
