@@ -3,9 +3,9 @@
 import asyncio
 import re
 
-from functions.agents.http_fetch._charset import decoded
 from functions.agents.http_fetch._page import Loader
 from shared.errors import ToolError, Unavailable
+from shared.hypertext.charset import decoded
 
 _OUR_NAME = "SutazAI"
 _KEPT_S = 900.0

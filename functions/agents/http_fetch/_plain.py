@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterable
 
-from functions.agents.http_fetch._html import Token
-from functions.agents.http_fetch._visible import BLOCKS, names
+from shared.hypertext.tokens import Token
+from shared.hypertext.visible import BLOCKS, names
 
 _BLANK = re.compile(r"[ \t\n\r\f\v]+")
 _APART = names("article blockquote dl figure h1 h2 h3 h4 h5 h6 ol p pre section table ul")

@@ -4,14 +4,14 @@ import json
 import re
 from dataclasses import dataclass
 
-from functions.agents.http_fetch._charset import decoded
-from functions.agents.http_fetch._html import Clock
-from functions.agents.http_fetch._markdown import Markdown
 from functions.agents.http_fetch._page import Page
 from functions.agents.http_fetch._plain import plain_text
-from functions.agents.http_fetch._visible import Visible
 from shared.errors import ToolError
 from shared.function import MIB
+from shared.hypertext.charset import decoded
+from shared.hypertext.markdown import Markdown
+from shared.hypertext.tokens import Clock
+from shared.hypertext.visible import Visible
 
 _MOST_CHARACTERS = 5 * MIB
 _TEXT = re.compile(
@@ -32,6 +32,7 @@ _SUBJECTS = (
     (frozenset({"article"}), re.compile(r"<article[\s>]", re.IGNORECASE), 0.5),
 )
 _LEAST_SUBJECT = 200
+_HINT = "; fetch_html returns it as it is"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +66,13 @@ def as_text(page: Page) -> Read:
     source = as_it_is(page)
     if not is_html(page):
         return source
-    visible = Visible(source.text, Clock())
+    visible = Visible(source.text, Clock(hint=_HINT))
     return Read(plain_text(visible, _MOST_CHARACTERS), source.charset, visible.title)
 
 
 def as_markdown(page: Page) -> Read:
     source = as_it_is(page)
-    return _markdown(page, source, Visible(source.text, Clock())) if is_html(page) else source
+    return _markdown(page, source, Visible(source.text, Clock(hint=_HINT))) if is_html(page) else source
 
 
 def as_article(page: Page) -> Read:
@@ -79,7 +80,7 @@ def as_article(page: Page) -> Read:
     source = as_it_is(page)
     if not is_html(page):
         return source
-    clock = Clock()
+    clock = Clock(hint=_HINT)
     every = None
     for only, marked, share in _SUBJECTS:
         if marked.search(source.text) is None:

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.agents.http_fetch._charset import decoded
-from functions.agents.http_fetch._html import Clock, tokens
-from functions.agents.http_fetch._links import absolute
-from functions.agents.http_fetch._markdown import Markdown
 from functions.agents.http_fetch._plain import plain_text
-from functions.agents.http_fetch._visible import Visible
 from shared.errors import ToolError
+from shared.hypertext.charset import decoded
+from shared.hypertext.links import absolute
+from shared.hypertext.markdown import Markdown
+from shared.hypertext.tokens import Clock, tokens
+from shared.hypertext.visible import Visible
 
 LIMIT = 1 << 20
 

@@ -37,7 +37,8 @@ _KEPT = frozenset({"alt", "aria-hidden", "class", "hidden", "href", "role", "src
 class Clock:
     """Ends what nobody can end from outside: it counts the CPU time of the thread that it is made in."""
 
-    def __init__(self, limit_s: float = PARSE_S) -> None:
+    def __init__(self, limit_s: float = PARSE_S, *, hint: str = "") -> None:
+        self._hint = hint
         self._until = time.thread_time() + limit_s
         self._ticks = 0
 
@@ -45,7 +46,7 @@ class Clock:
         """Raises ToolError once the time is over."""
         self._ticks += 1
         if self._ticks % _CHECKED_EVERY == 0 and time.thread_time() > self._until:
-            raise ToolError("the page is too tangled to be read in time; fetch_html returns it as it is")
+            raise ToolError(f"the page is too tangled to be read in time{self._hint}")
 
 
 def tokens(source: str, clock: Clock) -> Iterator[Token]:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from functions.agents.http_fetch._html import Clock, Token, tokens
+from shared.hypertext.tokens import Clock, Token, tokens
 
 
 def names(text: str) -> frozenset[str]:

@@ -4,9 +4,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from functions.agents.http_fetch._links import absolute
-from functions.agents.http_fetch._tables import Table
-from functions.agents.http_fetch._visible import BLOCKS, VOID, Visible
+from shared.hypertext.links import absolute
+from shared.hypertext.tables import Table
+from shared.hypertext.visible import BLOCKS, VOID, Visible
 
 _BLANK = re.compile(r"[ \t\n\r\f\v]+")
 _SPECIAL = re.compile(r"[\\`*]|(?<!\w)_|_(?!\w)|<(?=[a-zA-Z/!])|(?<=\])\(")
