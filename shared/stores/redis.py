@@ -6,7 +6,7 @@ import hashlib
 import importlib
 import logging
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
 from shared.config import Settings
@@ -68,6 +68,20 @@ class Cache:
     async def set(self, key: str, value: bytes, *, ttl_ms: int) -> None:
         if (client := self._ready()) is not None:
             await self._bounded(client, client.set(key, value, px=ttl_ms))
+
+    async def get_many(self, keys: Sequence[str]) -> Sequence[bytes | None]:
+        """One trip for all of them."""
+        client = self._ready()
+        found = None if client is None or not keys else await self._bounded(client, client.mget(keys))
+        return found or [None] * len(keys)
+
+    async def set_many(self, values: Mapping[str, bytes], *, ttl_ms: int) -> None:
+        """One trip for all of them, though not in one step."""
+        if (client := self._ready()) is not None:
+            pipeline = client.pipeline(transaction=False)
+            for key, value in values.items():
+                pipeline.set(key, value, px=ttl_ms)
+            await self._bounded(client, pipeline.execute())
 
     async def delete(self, key: str) -> None:
         if (client := self._ready()) is not None:
