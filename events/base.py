@@ -13,6 +13,8 @@ class Event(BaseModel):
     # Most processes import models of events that they never meet.
     model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
     type: ClassVar[str]
+    # Whether the record tells of it, and brokers bring it to those who consume it.
+    carried: ClassVar[bool] = True
 
 
 class Envelope(BaseModel):

@@ -3,7 +3,7 @@
 from typing import ClassVar
 from uuid import UUID
 
-from events.base import Event
+from events.base import Envelope, Event
 
 
 class DeadLetterRecorded(Event):
@@ -14,3 +14,16 @@ class DeadLetterRecorded(Event):
     reason: str
     consumer: str
     agent: str | None = None
+
+
+class EventUndelivered(Event):
+    """A broker outside the record has given up on an event: `status` is what its consumer answered last, where it did.
+
+    The broker itself sends it, to whoever it takes for its dead letters' sink.
+    """
+
+    type: ClassVar[str] = "event.undelivered.v1"
+    carried: ClassVar[bool] = False
+    consumer: str
+    status: int | None = None
+    event: Envelope

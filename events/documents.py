@@ -25,3 +25,9 @@ class DocumentIndexed(_DocumentChanged):
     """It can be found."""
 
     type: ClassVar[str] = "document.indexed.v1"
+
+
+class DocumentDeleted(_DocumentChanged):
+    """It can no longer be found, and its original is gone; `title` is empty."""
+
+    type: ClassVar[str] = "document.deleted.v1"

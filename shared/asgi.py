@@ -31,6 +31,7 @@ logger = logging.getLogger("sutazai.serve")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,100}")
 HEADER_BYTES = 16 * 1024
 FORM = b"application/x-www-form-urlencoded"
+MULTIPART = "multipart/form-data"
 _PAIRS = 1000
 _SINGLE = (b"authorization", b"x-api-key", b"content-type", b"content-length", b"idempotency-key", b"host")
 _LAST_PIECE_S = 1.0

@@ -140,6 +140,10 @@ class HttpEndpoint:
             from shared.payload import from_texts
 
             return from_texts(self._payload, request.fields(body)), body
+        if self._http.upload and self._payload is not None:
+            from shared.upload import uploaded
+
+            return uploaded(self._payload, request.header(b"content-type") or "", body)
         if self._payload is None:
             if body and parse(body) not in ({}, None):
                 raise Invalid("this takes no body")

@@ -161,6 +161,7 @@ class Http:
     keyed: bool
     limited: bool = True
     form: bool = False
+    upload: bool = False
     oauth: bool = False
 
 
@@ -342,6 +343,7 @@ def http(
     keyed: bool = True,
     limited: bool = True,
     form: bool = False,
+    upload: bool = False,
     oauth: bool = False,
     timeout_s: float = 30.0,
     body_limit_bytes: int = MIB,
@@ -351,6 +353,7 @@ def http(
 
     `keyed`: an Idempotency-Key makes the answer be kept and repeated; False where the handler does better itself.
     `limited`: a call counts against its caller's rate. `form`: the body is a form, not JSON.
+    `upload`: it is JSON, or a multipart form with a file; the payload is a root model of both.
     `oauth`: refusals are worded as RFC 6749 has them; `details.error` is the error's name there.
     """
     trigger = Http(
@@ -363,6 +366,7 @@ def http(
         keyed=keyed,
         limited=limited,
         form=form,
+        upload=upload,
         oauth=oauth,
     )
     return _mark(trigger, timeout_s, scale)

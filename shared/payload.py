@@ -1,9 +1,10 @@
 """What callers send and functions return, as models; imported only where a function has one, for its 60 ms."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, InstanceOf, TypeAdapter, ValidationError, WithJsonSchema
 
 from shared import strict_json
 from shared.errors import Invalid
@@ -15,6 +16,18 @@ class Payload(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file out of a form, as its sender calls it."""
+
+    file_name: str
+    content_type: str
+    content: bytes = field(repr=False)
+
+
+File = Annotated[InstanceOf[Upload], WithJsonSchema({"type": "string", "format": "binary"})]
+
+
 def from_texts(model: type[BaseModel], values: Mapping[str, str]) -> BaseModel:
     """Out of path and query, where everything is text. Raises Invalid."""
     try:
@@ -23,9 +36,11 @@ def from_texts(model: type[BaseModel], values: Mapping[str, str]) -> BaseModel:
         raise invalid(error) from None
 
 
-def from_body(model: type[BaseModel], body: bytes, path: Mapping[str, str]) -> BaseModel:
+def from_body(
+    model: type[BaseModel], body: bytes, path: Mapping[str, str], *, string_bytes: int = strict_json.STRING_BYTES
+) -> BaseModel:
     """Out of a body and the path, which must not overlap. Raises Invalid."""
-    parsed = strict_json.parse(body) if body else {}
+    parsed = strict_json.parse(body, string_bytes=string_bytes) if body else {}
     if not isinstance(parsed, dict):
         raise Invalid("the body is not a JSON object")
     if twice := path.keys() & parsed.keys():

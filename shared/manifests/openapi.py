@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, get_origin
 
-from shared.asgi import FORM
+from shared.asgi import FORM, MULTIPART
 from shared.endpoints import result_type
 from shared.errors import (
     Conflict,
@@ -221,6 +221,10 @@ class _Operation:
             schema = whole = _without(whole, self._in_path)
             if not whole["properties"]:
                 return None
+        if self._http.upload:
+            as_json, as_form = whole["anyOf"]
+            content = {"application/json": {"schema": as_json}, MULTIPART: {"schema": as_form}}
+            return {"required": True, "content": content}
         needed = bool(whole.get("required")) or "properties" not in whole
         media_type = FORM.decode() if self._http.form else "application/json"
         return {"required": needed, "content": {media_type: {"schema": schema}}}

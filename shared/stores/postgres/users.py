@@ -65,6 +65,7 @@ _OWNED = (
     "DELETE FROM dead_letters WHERE $1 IN ((event->>'userid')::uuid, (event->>'user_id')::uuid)",
     _DELETE_UNREADABLE,
     "DELETE FROM events WHERE user_id = $1",
+    "INSERT INTO object_removals (key) VALUES ('users/' || $1::uuid || '/') ON CONFLICT DO NOTHING",
     "DELETE FROM users WHERE id = $1",
 )
 _ERASING_S = 60
