@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from shared.errors import Invalid
 
 LONGEST = 10_000
-PROCEDURES = frozenset({"db.labels", "db.relationshiptypes", "db.propertykeys", "db.index.vector.querynodes"})
+PROCEDURES = frozenset({"db.labels", "db.relationshiptypes", "db.propertykeys"})
 _FIRST = frozenset({"CALL", "MATCH", "OPTIONAL", "RETURN", "UNWIND", "WITH"})
 _REFUSED = frozenset(
     {

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from events.documents import DocumentIndexed, DocumentReceived
+from events.documents import DocumentDeleted, DocumentIndexed, DocumentReceived
+from shared.ports.document_ties import Mention
 from shared.ports.graph import MOST_SIMILAR, Edge, Node, Plain, Ref, Star
 
 # Of a longer document the first ones are shown; all of them lie with its vectors.
@@ -44,7 +45,9 @@ def task_star(task: Done, used: Collection[Ref]) -> Star:
     )
 
 
-def document_star(event: DocumentReceived | DocumentIndexed) -> Star:
+def document_star(event: DocumentReceived | DocumentIndexed | DocumentDeleted) -> Star:
+    if isinstance(event, DocumentDeleted):
+        return Star(user_id=event.user_id, subject="Document", id=str(event.document_id), version=3)
     me, owner = Ref("Document", str(event.document_id)), Ref("User", str(event.user_id))
     indexed = isinstance(event, DocumentIndexed)
     properties: dict[str, Plain] = {
@@ -74,10 +77,10 @@ def user_star(user_id: UUID) -> Star:
     return Star(user_id=user_id, subject="User", id=str(user_id), version=1, nodes=(Node("User", str(user_id)),))
 
 
-def similar_star(user_id: UUID, document_id: UUID, scores: Mapping[UUID, float], *, least: float) -> Star:
-    """The highest count, and of equal ones those with the lower ids."""
+def similar_star(user_id: UUID, document_id: UUID, scores: Mapping[UUID, float]) -> Star:
+    """The highest count, and of equal ones those with the lower ids. Of a pair one has the edge."""
     me = Ref("Document", str(document_id))
-    near = sorted((-score, str(other)) for other, score in scores.items() if score >= least and other != document_id)
+    near = sorted((-score, str(other)) for other, score in scores.items() if other != document_id)
     return Star(
         user_id=user_id,
         subject="Similar",
@@ -87,3 +90,10 @@ def similar_star(user_id: UUID, document_id: UUID, scores: Mapping[UUID, float],
             Edge("SIMILAR_TO", me, Ref("Document", other), round(-score, 6)) for score, other in near[:MOST_SIMILAR]
         ),
     )
+
+
+def mentions_star(user_id: UUID, document_id: UUID, mentions: Collection[Mention]) -> Star:
+    me = Ref("Document", str(document_id))
+    refs = sorted({one.ref for one in mentions} - {me}, key=lambda ref: (ref.kind, ref.id))
+    edges = tuple(Edge("MENTIONS", me, ref) for ref in refs)
+    return Star(user_id=user_id, subject="Mentions", id=me.id, version=1, edges=edges)

@@ -1,6 +1,8 @@
 """Walks through a user's graph, whatever holds it: steps outward level by level, each of them bounded."""
 
-from collections.abc import Collection, Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from itertools import islice, zip_longest
 from uuid import UUID
 
 from shared.errors import NotFound
@@ -9,6 +11,9 @@ from shared.ports.graph import KINDS, RELATIONS, Direction, Graph, GraphEdge, Gr
 # What hangs on one node: a user's own has an edge for every task.
 PER_NODE = 200
 _MOST_SEEN = 5000
+_LEAST_SHARE = 8
+
+_Key = tuple[str, str, str]
 
 
 async def node(graph: Graph, user_id: UUID, id: str) -> GraphNode:
@@ -22,24 +27,60 @@ async def node(graph: Graph, user_id: UUID, id: str) -> GraphNode:
 async def neighbours(
     graph: Graph, user_id: UUID, id: str, *, depth: int, kinds: Collection[Kind], limit: int
 ) -> Subgraph:
-    """The nearest first; what is not of the kinds is neither shown nor walked through."""
-    start = await node(graph, user_id, id)
-    found, edges = {id: start}, dict[tuple[str, str, str], GraphEdge]()
+    """The nearest first; what is not of the kinds is neither shown nor walked through. Raises NotFound."""
+    wanted = kinds or KINDS
+    found, edges = {id: None}, dict[_Key, GraphEdge]()
     level, truncated = [id], False
     for _ in range(depth):
-        step = await graph.edges(user_id, level, direction="both", relations=RELATIONS, limit=limit + 1)
-        fresh = sorted({end for edge in step for end in (edge.source, edge.target)} - found.keys())
-        wanted = kinds or KINDS
-        nodes = [one for one in await graph.nodes(user_id, fresh) if one.kind in wanted] if fresh else []
         room = limit + 1 - len(found)
-        truncated = truncated or len(nodes) > room or len(step) > limit
-        found.update({one.id: one for one in nodes[:room]})
+        step, is_cut = await _outward(graph, user_id, level, wanted, seen=found, room=room)
+        fresh = _ends(step) - found.keys()
+        truncated = truncated or is_cut or len(fresh) > room
+        level = sorted(_in_turn(step, level, fresh, room))
+        found.update(dict.fromkeys(level))
         edges.update(_keyed(step))
-        level = [one.id for one in nodes[:room]]
         if not level:
             break
-    shown = [edge for edge in edges.values() if edge.source in found and edge.target in found]
-    return Subgraph(nodes=list(found.values()), edges=_ordered(shown), truncated=truncated)
+    known = {one.id: one for one in await graph.nodes(user_id, found)}
+    if id not in known:
+        raise NotFound(f"no node {id!r}")
+    shown = [edge for edge in edges.values() if edge.source in known and edge.target in known]
+    nodes = [known[one] for one in found if one in known]
+    return Subgraph(nodes=nodes, edges=_ordered(shown), truncated=truncated)
+
+
+async def _outward(
+    graph: Graph, user_id: UUID, level: Sequence[str], kinds: Collection[Kind], *, seen: Collection[str], room: int
+) -> tuple[list[GraphEdge], bool]:
+    """One step, and whether a node has more edges than were looked at.
+
+    Each node's share comes first, so that one with very many neighbours does not stand for all of them; where there is
+    room after that, those that have more are asked again.
+    """
+    most = room + len(seen)
+    share = min(most, max(_LEAST_SHARE, -(-2 * room // len(level)) + 1))
+    step: list[GraphEdge] = []
+    asked: Sequence[str] = level
+    while True:
+        step += await graph.edges(user_id, asked, direction="both", relations=RELATIONS, kinds=kinds, limit=share)
+        counted = Counter(edge.source for edge in step), Counter(edge.target for edge in step)
+        asked = [one for one in level if max(counted[0][one], counted[1][one]) >= share]
+        if not asked or share == most or len(_ends(step) - set(seen)) > room:
+            return step, bool(asked)
+        share = most
+
+
+def _in_turn(step: Iterable[GraphEdge], level: Sequence[str], fresh: Collection[str], room: int) -> set[str]:
+    """One neighbour of each node, then a second one, as long as there is room."""
+    hanging: dict[str, list[str]] = {one: [] for one in level}
+    for edge in _ordered(step):
+        for start, end in ((edge.source, edge.target), (edge.target, edge.source)):
+            if start in hanging and end in fresh:
+                hanging[start].append(end)
+    chosen: dict[str, None] = {}
+    for row in zip_longest(*hanging.values()):
+        chosen.update((one, None) for one in row if one is not None)
+    return set(islice(chosen, room))
 
 
 async def path(graph: Graph, user_id: UUID, source: str, target: str, *, longest: int) -> Subgraph:
@@ -119,7 +160,11 @@ async def step_from(
     return _ordered(await graph.edges(user_id, ids, direction=direction, relations=wanted, limit=PER_NODE))
 
 
-def _keyed(edges: Iterable[GraphEdge]) -> dict[tuple[str, str, str], GraphEdge]:
+def _ends(edges: Iterable[GraphEdge]) -> set[str]:
+    return {end for edge in edges for end in (edge.source, edge.target)}
+
+
+def _keyed(edges: Iterable[GraphEdge]) -> dict[_Key, GraphEdge]:
     return {(edge.source, edge.type, edge.target): edge for edge in edges}
 
 

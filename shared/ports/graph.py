@@ -13,15 +13,16 @@ from pydantic import BaseModel, JsonValue
 
 Kind = Literal["Agent", "Chunk", "Conversation", "Document", "Task", "User", "Workflow"]
 Relation = Literal["CREATED", "EXECUTES", "MENTIONS", "OWNS", "PARTICIPATES_IN", "PRODUCES", "SIMILAR_TO", "USED"]
-# Neighbours in meaning are no part of a document itself: they change when others come.
-Subject = Literal["Conversation", "Document", "Similar", "Task", "User", "Workflow"]
+# Neighbours in meaning, and what a text mentions, are no part of a document itself: they change when others come.
+Subject = Literal["Conversation", "Document", "Mentions", "Similar", "Task", "User", "Workflow"]
 Direction = Literal["in", "out", "both"]
 Plain = str | int | float | bool
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 RELATIONS: tuple[Relation, ...] = get_args(Relation)
 BUCKETS = 256
-MOST_SIMILAR = 20
+MOST_SIMILAR = 50
+MOST_MENTIONS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Edge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Star:
-    """What one thing adds: its nodes, and edges that all begin or end at the first of them or, of SIMILAR_TO, at `id`.
+    """What one thing adds: its nodes, and edges that all begin or end at the first of these or, without one, at `id`.
 
     Of two under one version the later counts, of others the higher; one without nodes and edges takes all away.
     """
@@ -136,9 +137,19 @@ class Graph(Protocol):
         """Those that are there, by id."""
 
     async def edges(
-        self, user_id: UUID, ids: Collection[str], *, direction: Direction, relations: Collection[Relation], limit: int
+        self,
+        user_id: UUID,
+        ids: Collection[str],
+        *,
+        direction: Direction,
+        relations: Collection[Relation],
+        limit: int,
+        kinds: Collection[Kind] = KINDS,
     ) -> Sequence[GraphEdge]:
-        """Of each of the nodes, `limit` at most in either direction; which of more is not said. Each edge once."""
+        """Of each of the nodes, `limit` at most in either direction; which of more is not said. Each edge once.
+
+        Only those whose other end is of the kinds, before the limit counts.
+        """
 
     async def whole(self, user_id: UUID, *, most_nodes: int, most_edges: int) -> Subgraph:
         """All of the user's, or so much of it; each edge between nodes that are in it."""
@@ -162,14 +173,6 @@ class Facts(Protocol):
 
     async def put(self, stars: Sequence[Star]) -> None:
         """Older versions, equal stars, and those of users who are gone change nothing."""
-
-    async def set_similar(
-        self, user_id: UUID, document_id: UUID, scores: Mapping[UUID, float], *, least: float
-    ) -> None:
-        """In place of what it was similar to before: the MOST_SIMILAR highest of `scores`, from `least` on.
-
-        An edge goes from the document whose neighbours were looked for; who asks for neighbours gets both directions.
-        """
 
     async def since(self, seq: int, *, limit: int) -> Sequence[Change]:
         """What has changed after it, by seq."""

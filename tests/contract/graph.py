@@ -14,6 +14,7 @@ import pytest
 from shared.errors import Conflict, NotFound
 from shared.graph.following import Follower
 from shared.graph.provenance import provenance
+from shared.graph.stars import similar_star
 from shared.graph.walking import neighbours, path, similar
 from shared.ports.graph import (
     RELATIONS,
@@ -244,6 +245,41 @@ def test_neighbours_are_the_nearest_first_of_the_kinds_and_no_more_than_asked_fo
     play(graphs, scenario)
 
 
+def test_what_is_not_of_the_kinds_takes_no_place_from_what_is(graphs: Opened) -> None:
+    async def scenario(here: Here) -> None:
+        owner = str(here.ada)
+        await here.put(*(task(here.ada, f"t{n:02}", "d1") for n in range(30)), document(here.ada, "d1", "t07"))
+        near = await neighbours(here.graph, here.ada, owner, depth=1, kinds=["Document"], limit=3)
+        assert [node.id for node in near.nodes] == [owner, "d1"] and not near.truncated
+        near = await neighbours(here.graph, here.ada, "d1", depth=2, kinds=["Chunk", "User"], limit=3)
+        assert [node.id for node in near.nodes] == ["d1", owner, "d1:0"] and not near.truncated
+        found = await here.graph.edges(
+            here.ada, ["d1"], direction="both", relations=RELATIONS, kinds=["Chunk"], limit=1
+        )
+        assert found == [GraphEdge(type="OWNS", source="d1", target="d1:0")]
+        assert await here.graph.edges(here.ada, ["d1"], direction="in", relations=["OWNS"], kinds=[], limit=1) == []
+
+    play(graphs, scenario)
+
+
+def test_a_node_with_very_many_neighbours_leaves_room_for_those_of_others(graphs: Opened) -> None:
+    async def scenario(here: Here) -> None:
+        crowd = [task(here.ada, f"a{n:03}", "hub") for n in range(120)]
+        few = [task(here.ada, f"b{n}", "other") for n in range(5)]
+        await here.put(*crowd, *few, task(here.ada, "start", "hub", "other", agent="memory"))
+        near = await neighbours(here.graph, here.ada, "start", depth=2, kinds=["Task"], limit=20)
+        assert [node.id for node in near.nodes[:3]] == ["start", "hub", "other"]
+        assert len(near.nodes) == 21 and near.truncated
+        # None of many that could be shown is missing while there is room.
+        near = await neighbours(here.graph, here.ada, "start", depth=2, kinds=["Task"], limit=100)
+        assert {f"b{n}" for n in range(5)} <= ids(near) and len(near.nodes) == 101 and near.truncated
+        near = await neighbours(here.graph, here.ada, "start", depth=2, kinds=["Task"], limit=200)
+        assert len(near.nodes) == 1 + 2 + 120 + 5 and not near.truncated
+        assert ("start", "USED", "hub") in said(near) and ("b4", "USED", "other") in said(near)
+
+    play(graphs, scenario)
+
+
 def test_a_path_is_a_shortest_one(graphs: Opened) -> None:
     async def scenario(here: Here) -> None:
         chain = [task(here.ada, f"t{n}", f"t{n + 1}", agent=f"a{n}") for n in range(6)]
@@ -294,19 +330,17 @@ def test_provenance_goes_back_to_the_first_task_whatever_lies_between(graphs: Op
     play(graphs, scenario)
 
 
-def test_similar_documents_are_the_best_above_the_threshold_seen_from_either(graphs: Opened) -> None:
+def test_similar_documents_are_the_best_first_seen_from_either(graphs: Opened) -> None:
     async def scenario(here: Here) -> None:
         one, *others = [UUID(int=number) for number in range(1, 31)]
         await here.put(*(document(here.ada, str(each)) for each in (one, *others)))
         scores = {other: 0.5 + number / 100 for number, other in enumerate(others)}
-        await here.facts.set_similar(here.ada, one, scores, least=0.6)
-        await here.follower().turn()
-        found = await similar(here.graph, here.ada, str(one), limit=50)
+        await here.put(similar_star(here.ada, one, scores))
+        found = await similar(here.graph, here.ada, str(one), limit=19)
         assert [score for _, score in found] == [round(0.78 - number / 100, 6) for number in range(19)]
         back = await similar(here.graph, here.ada, str(others[28]), limit=5)
         assert [(node.id, score) for node, score in back] == [(str(one), 0.78)]
-        await here.facts.set_similar(here.ada, one, {others[0]: 0.9, one: 1.0}, least=0.6)
-        await here.follower().turn()
+        await here.put(similar_star(here.ada, one, {others[0]: 0.9, one: 1.0}))
         found = await similar(here.graph, here.ada, str(one), limit=50)
         assert [(node.id, score) for node, score in found] == [(str(others[0]), 0.9)]
 

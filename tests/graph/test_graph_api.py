@@ -131,6 +131,44 @@ def test_a_document_of_three_tasks_of_three_agents_has_their_provenance(platform
     play(platform, scenario, within_s=150)
 
 
+TIDES = "The tides rise and fall twice a day. The moon pulls the sea, and spring tides come at new moon and full moon."
+
+
+def test_documents_that_say_much_the_same_are_alike_until_one_is_deleted(platform: Platform) -> None:
+    async def scenario(client: Client) -> None:
+        async def added(title: str, text: str) -> str:
+            answer = await client.http.post("/api/v1/documents", json={"title": title, "text": text})
+            assert answer.status_code == 202, answer.text
+            document_id: str = answer.json()["data"]["document_id"]
+            return document_id
+
+        async def alike(document_id: str) -> list[str]:
+            found = await appears(client, f"/similar/{document_id}")
+            return [one["document"]["id"] for one in found["similar"]]
+
+        about = await added("A book of tides", TIDES)
+        again = await added("The harbour", f"{TIDES} See also A Book of Tides, told by the http-fetch agent.")
+        other = await added("Cooking", "Cut the onions, melt the butter, and let the flour brown before milk is added.")
+        while await alike(about) != [again] or await alike(again) != [about]:
+            await asyncio.sleep(0.2)
+        named: set[str] = set()
+        while {about, "http-fetch"} - named:
+            await asyncio.sleep(0.1)
+            near = await get(client, f"/nodes/{again}/neighbours", kinds="Document,Agent")
+            named = {edge["target"] for edge in near["edges"] if edge["type"] == "MENTIONS"}
+        assert await alike(other) == []
+        made = await appears(client, f"/provenance/{about}")
+        assert [(one["agent"], one["made"], one["used"]) for one in made["origins"]] == [("documents", [about], [])]
+        answer = await client.http.delete(f"/api/v1/documents/{again}")
+        assert answer.status_code in (200, 202, 204), answer.text
+        while await alike(about):
+            await asyncio.sleep(0.1)
+        while (await client.http.get(f"/api/v1/graph/nodes/{again}")).status_code != 404:
+            await asyncio.sleep(0.1)
+
+    play(platform, scenario, within_s=150)
+
+
 def test_an_input_that_names_a_task_has_used_it(platform: Platform) -> None:
     async def scenario(client: Client) -> None:
         first = await done(client, "everything", "echo", {"message": "short"})

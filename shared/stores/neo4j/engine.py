@@ -220,7 +220,7 @@ def _edge(generation: int, one: Kept, edge: Edge) -> dict[str, Any]:
     }
 
 
-OWN_PROPERTIES = frozenset({"key", "id", "kind", "user_id", "generation", "star", "mark", "embedding"})
+OWN_PROPERTIES = frozenset({"key", "id", "kind", "user_id", "generation", "star", "mark"})
 
 
 def shown_properties(properties: Iterable[tuple[str, Any]]) -> dict[str, Any]:

@@ -54,6 +54,15 @@ class Neo4jLink:
             async with asyncio.timeout(_PATIENCE_S), self.session(access=neo4j.READ_ACCESS) as session:
                 return await session.execute_read(work)
 
+    async def ask(self, statement: str, **parameters: Any) -> list[neo4j.Record]:
+        """A read of one statement: it goes out together with the transaction's beginning."""
+        with translated():
+            async with asyncio.timeout(_PATIENCE_S):
+                found = await self._pool().execute_query(
+                    statement, parameters, routing_=neo4j.RoutingControl.READ, bookmark_manager_=None
+                )
+        return found.records
+
     async def write(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         with translated():
             async with asyncio.timeout(_PATIENCE_S), self.session() as session:
@@ -67,6 +76,10 @@ class Neo4jLink:
 
     @asynccontextmanager
     async def session(self, *, access: str = neo4j.WRITE_ACCESS) -> AsyncIterator[neo4j.AsyncSession]:
+        async with self._pool().session(default_access_mode=access) as session:
+            yield session
+
+    def _pool(self) -> neo4j.AsyncDriver:
         if self._driver is None:
             self._driver = neo4j.AsyncGraphDatabase.driver(
                 self._url,
@@ -79,8 +92,7 @@ class Neo4jLink:
                 notifications_min_severity="OFF",
                 telemetry_disabled=True,
             )
-        async with self._driver.session(default_access_mode=access) as session:
-            yield session
+        return self._driver
 
 
 async def fetched(result: neo4j.AsyncResult) -> list[neo4j.Record]:

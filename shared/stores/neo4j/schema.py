@@ -14,11 +14,9 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX graph_user IF NOT EXISTS FOR (n:Node) ON (n.user_id)",
         *(f"CREATE INDEX graph_{kind.lower()} IF NOT EXISTS FOR (n:{kind}) ON (n.id)" for kind in KINDS),
     ),
-    (
-        # Of the model that texts are embedded with by default.
-        """CREATE VECTOR INDEX graph_embedding IF NOT EXISTS FOR (n:Document) ON (n.embedding)
-        OPTIONS {indexConfig: {`vector.dimensions`: 384, `vector.similarity_function`: 'cosine'}}""",
-    ),
+    # An index over embeddings was here, which the vector engines are for.
+    (),
+    ("DROP INDEX graph_embedding IF EXISTS",),
 )
 _VERSION = "MATCH (s:GraphSchema {id: 'graph'}) RETURN s.version AS version"
 _DONE = "MERGE (s:GraphSchema {id: 'graph'}) SET s.version = $version"

@@ -8,7 +8,8 @@ from pydantic import JsonValue
 
 from shared.crypto import Codec
 from shared.errors import Conflict
-from shared.ports.graph import Direction, GraphEdge, GraphNode, Relation, Rows, Subgraph
+from shared.graph.leading import Way, leading
+from shared.ports.graph import KINDS, Direction, GraphEdge, GraphNode, Kind, Relation, Rows, Subgraph
 from shared.stores.postgres.database import Database
 
 _HERE = "user_id = $1 AND generation = (SELECT number FROM graph_generations WHERE live)"
@@ -18,10 +19,16 @@ _NODES = f"SELECT {_NODE} FROM graph_nodes WHERE {_HERE} AND id = ANY ($2) ORDER
 _EDGES = """
 SELECT e.* FROM unnest($2::text[]) AS t (id) CROSS JOIN LATERAL (
     SELECT source, type, target, score FROM graph_edges e
-    WHERE {here} AND e.{end} = t.id AND e.type = ANY ($3) LIMIT $4
+    WHERE {here} AND e.{end} = t.id AND e.type = ANY (${all}::text[]) AND (
+        e.type = ANY (${surely}::text[]) OR (
+            SELECT n.kind FROM graph_nodes n
+            WHERE n.user_id = $1 AND n.generation = e.generation AND n.id = e.{other}
+        ) = ANY ($4::text[])
+    ) LIMIT $3
 ) e"""
-_OUT, _IN = (_EDGES.format(here=_HERE, end=end) for end in ("source", "target"))
-_ALONG = {"out": _OUT, "in": _IN, "both": f"{_OUT} UNION {_IN}"}
+_OUT = _EDGES.format(here=_HERE, end="source", other="target", all=5, surely=6)
+_IN = _EDGES.format(here=_HERE, end="target", other="source", all=5, surely=6)
+_BOTH = f"{_OUT} UNION {_EDGES.format(here=_HERE, end='target', other='source', all=7, surely=8)}"
 _ALL_NODES = f"SELECT {_NODE} FROM graph_nodes WHERE {_HERE} ORDER BY id LIMIT $2"
 _ALL_EDGES = f"SELECT source, type, target, score FROM graph_edges WHERE {_HERE} ORDER BY source, type, target LIMIT $2"
 
@@ -35,9 +42,20 @@ class PostgresGraph:
         return [self._node(user_id, row) for row in await self._database.fetch(_NODES, user_id, list(ids))]
 
     async def edges(
-        self, user_id: UUID, ids: Collection[str], *, direction: Direction, relations: Collection[Relation], limit: int
+        self,
+        user_id: UUID,
+        ids: Collection[str],
+        *,
+        direction: Direction,
+        relations: Collection[Relation],
+        limit: int,
+        kinds: Collection[Kind] = KINDS,
     ) -> Sequence[GraphEdge]:
-        rows = await self._database.fetch(_ALONG[direction], user_id, list(ids), list(relations), limit)
+        ways: list[Way] = ["out", "in"] if direction == "both" else [direction]
+        leads = [leading(way, relations, kinds) for way in ways]
+        types = [types for lead in leads for types in (lead.all, lead.surely)]
+        statement = {"out": _OUT, "in": _IN, "both": _BOTH}[direction]
+        rows = await self._database.fetch(statement, user_id, list(ids), limit, list(kinds), *types)
         return [_edge(row) for row in rows]
 
     async def whole(self, user_id: UUID, *, most_nodes: int, most_edges: int) -> Subgraph:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from events.documents import DocumentIndexed, DocumentReceived
+from events.documents import DocumentDeleted, DocumentIndexed, DocumentReceived
 from events.tasks import TaskCancelled, TaskExpired, TaskFailed, TaskSubmitted, TaskSucceeded
 from events.users import UserErased, UserRegistered
 from shared.config import Settings
@@ -16,15 +16,20 @@ from shared.crypto import Codec, index_key, keyed_hash
 from shared.errors import ConfigurationError
 from shared.graph.lineage import contents, named_ids
 from shared.graph.stars import Done, document_star, task_star, user_star
-from shared.ports.graph import Ref, Star
+from shared.ports.documents import AGENT as INDEXES_DOCUMENTS
+from shared.ports.graph import Ref
 from shared.ports.tasks import TERMINAL
 from shared.stores.postgres.database import Database
 from shared.stores.postgres.graph_stars import PostgresStars
 from shared.stores.postgres.queue import open_column
+from shared.stores.postgres.tie_rows import TieRows
 from shared.strict_json import Json
 
 _TASKS = frozenset(event.type for event in (TaskSubmitted, TaskSucceeded, TaskFailed, TaskCancelled, TaskExpired))
-_DOCUMENTS = {event.type: event for event in (DocumentReceived, DocumentIndexed)}
+_DocumentEvent = DocumentReceived | DocumentIndexed | DocumentDeleted
+_DOCUMENTS: dict[str, type[_DocumentEvent]] = {
+    event.type: event for event in (DocumentReceived, DocumentIndexed, DocumentDeleted)
+}
 _TYPES = [*_TASKS, *_DOCUMENTS, UserRegistered.type, UserErased.type]
 _AT_ONCE = 500
 _PAGE = 500
@@ -86,9 +91,10 @@ class _Read:
 
 
 class PostgresGathering:
-    def __init__(self, *, database: Database, stars: PostgresStars, settings: Settings) -> None:
+    def __init__(self, *, database: Database, stars: PostgresStars, ties: TieRows, settings: Settings) -> None:
         self._database = database
         self._stars = stars
+        self._ties = ties
         self._codec = Codec()
         self._key = index_key(settings.keys_dir)
 
@@ -101,7 +107,8 @@ class PostgresGathering:
         # Whom a document was made by comes before it.
         await self._take_tasks([row for row in events if row["type"] in _TASKS and row["user_id"] is not None])
         users = [row["user_id"] for row in events if row["type"] == UserRegistered.type]
-        await self._stars.put([*map(user_star, users), *_documents(events)])
+        await self._stars.put([*map(user_star, users)])
+        await self._take_documents(events, again=True)
         await self._stars.erased({UUID(row["data"]["user_id"]) for row in events if row["type"] == UserErased.type})
         await self._database.execute(_REACHED, following["upto"])
         return True
@@ -114,7 +121,8 @@ class PostgresGathering:
             await self._put(tasks)
         types = [*_DOCUMENTS, UserErased.type]
         events = await self._database.fetch(_EVENTS, 0, (1 << 63) - 1, types)
-        await self._stars.put(list(_documents(events)))
+        await self._take_documents(events, again=False)
+        await self._ties.put_all_stars()
         await self._stars.erased({UUID(row["data"]["user_id"]) for row in events if row["type"] == UserErased.type})
 
     async def trim(self) -> None:
@@ -147,6 +155,17 @@ class PostgresGathering:
             return None
         return value
 
+    async def _take_documents(self, rows: Iterable[Any], *, again: bool) -> None:
+        events = list(_documents(rows))
+        await self._stars.put([document_star(event) for event in events])
+        await self._ties.index([event for event in events if isinstance(event, DocumentIndexed)], again=again)
+        deleted: dict[UUID, set[UUID]] = {}
+        for event in events:
+            if isinstance(event, DocumentDeleted):
+                deleted.setdefault(event.user_id, set()).add(event.document_id)
+        for user_id, documents in deleted.items():
+            await self._ties.forget(user_id, documents)
+
     async def _put_out(self, tasks: Sequence[_Read]) -> None:
         rows = [
             (task.done.user_id, digest, task.done.task_id, task.done.finished_at)
@@ -167,6 +186,8 @@ class PostgresGathering:
         named = [
             (task.done.user_id, one, task.done.task_id, task.done.created_at)
             for task in tasks
+            # The document that it indexes is what it makes.
+            if task.done.agent != INDEXES_DOCUMENTS
             for one in named_ids(task.given)
         ]
         for query, rows in ((_SOURCES, given), (_NAMED, named)):
@@ -196,7 +217,7 @@ def _done(row: Any) -> Done:
     )
 
 
-def _documents(events: Iterable[Any]) -> Iterable[Star]:
+def _documents(events: Iterable[Any]) -> Iterable[_DocumentEvent]:
     for row in events:
         if model := _DOCUMENTS.get(row["type"]):
             try:
@@ -205,4 +226,4 @@ def _documents(events: Iterable[Any]) -> Iterable[Star]:
                 # Of a version that this one does not know.
                 continue
             if event.user_id == row["user_id"]:
-                yield document_star(event)
+                yield event

@@ -11,9 +11,8 @@ import asyncpg
 from shared.crypto import Codec
 from shared.errors import Unavailable
 from shared.graph.marks import sum_of
-from shared.graph.stars import similar_star
 from shared.ports.graph import BUCKETS, Change, Edge, Erased, Kept, Node, Ref, Star, Sum
-from shared.stores.postgres.database import Database
+from shared.stores.postgres.database import Connection, Database
 from shared.stores.postgres.one_active import one_active
 
 # Whoever holds this advisory lock follows the record for the graph.
@@ -66,22 +65,25 @@ class PostgresStars:
         return one_active(self._database, _LOCK, name="sutazai-graph", lost="the record cannot be followed now")
 
     async def put(self, stars: Sequence[Star]) -> None:
+        if stars:
+            async with self._database.transaction() as connection:
+                await self.put_within(connection, stars)
+
+    async def put_within(self, connection: Connection, stars: Sequence[Star]) -> None:
+        """As part of what else this transaction does."""
         newest: dict[tuple[UUID, str, str], Star] = {}
         for star in stars:
             key = (star.user_id, star.subject, star.id)
             if key not in newest or newest[key].version <= star.version:
                 newest[key] = star
-        if not newest:
-            return
         users = {user_id for user_id, _, _ in newest}
         try:
-            async with self._database.transaction() as connection:
-                there = {row["id"] for row in await connection.fetch(_USERS, list(users))}
-                given = [star for star in newest.values() if star.user_id in there]
-                if given:
-                    await connection.execute(_PUT, *self._columns(given))
+            there = {row["id"] for row in await connection.fetch(_USERS, list(users))}
         except asyncpg.LockNotAvailableError as exc:
             raise Unavailable("a user is being changed") from exc
+        given = [star for star in newest.values() if star.user_id in there]
+        if given:
+            await connection.execute(_PUT, *self._columns(given))
 
     def _columns(self, stars: Sequence[Star]) -> list[list[Any]]:
         sums = [sum_of(star) for star in stars]
@@ -98,11 +100,6 @@ class PostgresStars:
     async def erased(self, users: Collection[UUID]) -> None:
         if users:
             await self._database.execute(_ERASE, list(users))
-
-    async def set_similar(
-        self, user_id: UUID, document_id: UUID, scores: Mapping[UUID, float], *, least: float
-    ) -> None:
-        await self.put([similar_star(user_id, document_id, scores, least=least)])
 
     async def since(self, seq: int, *, limit: int) -> Sequence[Change]:
         return [
