@@ -202,7 +202,7 @@ def _check(asked: argparse.Namespace) -> int:
 def _kong(asked: argparse.Namespace) -> int:
     from shared.manifests.kong.fill import fill
 
-    print(fill(asked.file, issuer=asked.issuer, jwks=asked.jwks))
+    print(fill(asked.file, issuer=asked.issuer, jwks=asked.jwks, origin=asked.origin, pages=asked.page))
     return 0
 
 
@@ -243,7 +243,9 @@ def _down(_: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from shared.local.admin_command import add_command as add_admin_command
     from shared.mcp.commands import add_commands
+    from shared.vectors.transfer.commands import add_commands as add_vector_commands
 
     parser = argparse.ArgumentParser(prog="python -m functions", description=__doc__)
     commands = parser.add_subparsers(required=True)
@@ -251,6 +253,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("down", help="stop it").set_defaults(run=_down)
     commands.add_parser("list", help="every function, and what wakes it").set_defaults(run=_list)
     commands.add_parser("migrate", help="bring the database up to date").set_defaults(run=_migrate)
+    add_admin_command(commands)
     rebuild = commands.add_parser("graph-rebuild", help="make the knowledge graph anew out of the record")
     rebuild.set_defaults(run=_graph_rebuild)
     for name, does, run in (
@@ -261,8 +264,11 @@ def _parser() -> argparse.ArgumentParser:
         files.add_argument("--per-action", action="store_true", help="each action of an agent is deployed by itself")
         files.set_defaults(run=run)
     add_commands(commands)
-    kong = commands.add_parser("kong", help="fill an issuer's public keys into a file for Kong, in place")
-    kong.add_argument("--jwks", required=True, help="a file, or a URL: /.well-known/jwks.json of the platform")
+    add_vector_commands(commands)
+    kong = commands.add_parser("kong", help="fill public keys and origins into a file for Kong, in place")
+    kong.add_argument("--jwks", help="an issuer's keys: a file, or a URL: /.well-known/jwks.json of the platform")
+    kong.add_argument("--origin", help="where callers reach Kong, such as https://api.example.org")
+    kong.add_argument("--page", action="append", default=[], help="origin of pages that may call; may be repeated")
     kong.add_argument("--file", type=Path, default=Path("knative/kong/kong.yaml"))
     kong.add_argument("--issuer", default=os.environ.get("SUTAZAI_ISSUER") or "https://sutazai.local")
     kong.set_defaults(run=_kong)

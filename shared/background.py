@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from shared.consumer import Consumer
+from shared.door import Door
 from shared.function import Every, OnEvent, Service, Spec
 from shared.ports.bus import Bus
 from shared.ports.upkeep import Upkeep
@@ -21,10 +22,13 @@ class Background:
     def __init__(self, specs: Sequence[Spec]) -> None:
         self._services = [spec for spec in specs if isinstance(spec.trigger, Service)]
         self._recurring = [spec for spec in specs if isinstance(spec.trigger, Every)]
-        self._consumers = [Consumer(spec) for spec in specs if isinstance(spec.trigger, OnEvent)]
+        consumed = [spec for spec in specs if isinstance(spec.trigger, OnEvent) and spec.trigger.event.carried]
+        self._consumers = [Consumer(spec) for spec in consumed]
 
     @asynccontextmanager
     async def opened(self, ports: Ports) -> AsyncIterator[None]:
+        if any(Door in spec.ports.values() for spec in self._services):
+            (await ports.open(Door)).shut()
         tasks = [
             asyncio.create_task(_kept(spec.name, partial(spec.handler, **await ports.of(spec))))
             for spec in self._services

@@ -26,6 +26,10 @@ class Batcher(Generic[ItemT, ResultT]):
         self._waiting: list[tuple[ItemT, asyncio.Future[ResultT]]] = []
         self._running: set[asyncio.Task[None]] = set()
 
+    @property
+    def is_idle(self) -> bool:
+        return not (self._waiting or self._running)
+
     async def submit(self, item: ItemT) -> ResultT:
         """Raises what the batch raised. A caller that is cancelled leaves its item in the batch."""
         result: asyncio.Future[ResultT] = running_loop().create_future()

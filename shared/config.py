@@ -101,9 +101,18 @@ class Settings:
     objects_dir: Path = Path("objects")
     # Empty: objects lie in `objects_dir`.
     s3_url: str = field(repr=False, default="")
-    # Empty: these engines keep what they hold below `home`, in the process of the vector service.
+    # Empty: these engines keep what they hold in `vectors_dir`, in the process of the vector service.
     qdrant_url: str = field(repr=False, default="")
     chroma_url: str = field(repr=False, default="")
+    # Where the vector service answers; empty: nowhere.
+    vectors_url: str = ""
+    vectors_dir: Path = Path("vectors")
+    # Empty: no texts go to a model elsewhere. Else what comes before `/embeddings`, what the model is called there, and
+    # how many dimensions its vectors are to have.
+    embeddings_url: str = ""
+    embeddings_key: str = field(repr=False, default="")
+    embeddings_model: str = ""
+    embeddings_dimension: int = 0
     issuer: str = "https://sutazai.local"
     # Where clients reach this platform; empty: at the host that they ask for.
     public_url: str = ""
@@ -159,6 +168,12 @@ class Settings:
             s3_url=_secret(environ, "SUTAZAI_S3_URL") or "",
             qdrant_url=_secret(environ, "SUTAZAI_QDRANT_URL") or "",
             chroma_url=_secret(environ, "SUTAZAI_CHROMA_URL") or "",
+            embeddings_url=environ.get("SUTAZAI_EMBEDDINGS_URL") or "",
+            embeddings_key=_secret(environ, "SUTAZAI_EMBEDDINGS_KEY") or "",
+            embeddings_model=environ.get("SUTAZAI_EMBEDDINGS_MODEL") or "",
+            embeddings_dimension=_number(environ, "SUTAZAI_EMBEDDINGS_DIMENSION", 0),
+            vectors_url=(environ.get("SUTAZAI_VECTORS_URL") or "").rstrip("/"),
+            vectors_dir=Path(environ.get("SUTAZAI_VECTORS_DIR") or home / "vectors"),
             issuer=environ.get("SUTAZAI_ISSUER") or "https://sutazai.local",
             public_url=_origin(environ, "SUTAZAI_PUBLIC_URL"),
             oauth_issuer=_issuer(environ, "SUTAZAI_OAUTH_ISSUER"),

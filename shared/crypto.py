@@ -91,6 +91,11 @@ def mcp_key(folder: Path) -> bytes:
     return read_key(folder, "mcp")
 
 
+def vectors_key(folder: Path) -> bytes:
+    """What requests to the vector service are signed with."""
+    return read_key(folder, "vectors")
+
+
 def signing_seeds(folder: Path) -> tuple[bytes, ...]:
     """The live Ed25519 seeds, newest first; the first signs, all of them verify."""
     if not _numbers(folder):

@@ -51,6 +51,7 @@ _OPERATE = frozenset(
         "mcp_servers:read",
         "mcp_servers:write",
         "schedules:all",
+        "vectors:operate",
     }
 )
 _AUDIT = frozenset({"audit:read"})

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 from shared.asgi import Answer, Disconnected, Receive, Request, Scope, Send, failure, send_answer, send_pieces
 from shared.config import Settings
 from shared.deadline import Deadline
+from shared.door import Door
 from shared.endpoints import Endpoint, HttpEndpoint, Opened
 from shared.errors import MethodNotAllowed, NotFound, SutazaiError, TimedOut, Unavailable
 from shared.function import Http, Mcp, OnEvent, Spec, Tool, WebSocket
+from shared.gauges import CONTENT_TYPE, Gauges
 from shared.routing import Routes
 from shared.wiring import Ports
 
@@ -59,6 +61,9 @@ class App:
         self._sockets: dict[str, SocketEndpoint] = {}
         self._opened: list[Opened] = list(beside)
         self._ports = ports
+        self._door = Door()
+        # Only inside a cluster: where callers come to, they would read it too.
+        self._gauges = None if specs else Gauges()
         for route in routes:
             self._routes.add(*route)
         for spec in specs:
@@ -129,7 +134,10 @@ class App:
                 ports = self._ports
                 if ports is None:
                     settings = self._settings or Settings.read()
-                    ports = await stack.enter_async_context(Ports(settings, self._overrides))
+                    own: dict[type, object] = {Door: self._door}
+                    if self._gauges is not None:
+                        own[Gauges] = self._gauges
+                    ports = await stack.enter_async_context(Ports(settings, {**own, **self._overrides}))
                 for opened in self._opened:
                     await stack.enter_async_context(opened.opened(ports))
                 self._stack = stack.pop_all()
@@ -149,7 +157,11 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await self._serve(Request(scope, receive), send)
+            behind = self._door.behind
+            if behind is not None and scope["path"] != "/metrics" and not scope["path"].startswith("/health/"):
+                await behind(scope, receive, send)
+            else:
+                await self._serve(Request(scope, receive), send)
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         else:
@@ -187,6 +199,10 @@ class App:
         try:
             if request.path in ("/health/live", "/health/ready"):
                 return await self._probe(request)
+            if request.path == "/metrics" and self._gauges:
+                return self._counted(request)
+            if self._door.is_shut:
+                raise Unavailable("it is not ready yet")
             request.check_headers()
             method = "GET" if request.method == "HEAD" else request.method
             endpoint, path_values = self._routes.match(method, request.path)
@@ -210,7 +226,15 @@ class App:
         if request.path == "/health/ready" and not self._ready:
             # A host without lifespan sends nothing else before this, so no request would open the ports.
             await self.open()
+        if request.path == "/health/ready" and self._door.is_shut:
+            raise Unavailable("it is not ready yet")
         return Answer(200, b'{"status":"ok"}', ((b"content-type", b"application/json"),))
+
+    def _counted(self, request: Request) -> Answer:
+        if request.method not in ("GET", "HEAD"):
+            raise MethodNotAllowed(f"{request.method} is not served here", allow=["GET", "HEAD"])
+        assert self._gauges is not None
+        return Answer(200, self._gauges.text(), ((b"content-type", CONTENT_TYPE),))
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()

@@ -11,14 +11,16 @@ from shared.function import Spec
 P = TypeVar("P")
 
 ADAPTERS: dict[str, str] = {
-    "shared.mcp.bridge.state.BridgeState": "shared.mcp.bridge.state.BridgeState",
-    "shared.mcp.client.OutsideClient": "shared.mcp.client.OutsideClient",
     "shared.ports.agent_servers.AgentServers": "shared.stores.agent_servers.WorkerAgents",
     "shared.ports.agents.Agents": "shared.stores.postgres.agents.PostgresAgents",
     "shared.ports.api_keys.ApiKeys": "shared.stores.postgres.api_keys.PostgresApiKeys",
     "shared.ports.bus.Bus": "shared.stores.postgres.bus.PostgresBus",
     "shared.ports.callbacks.Callbacks": "shared.stores.postgres.callbacks.PostgresCallbacks",
     "shared.ports.capabilities.Capabilities": "shared.stores.capabilities.SignedCapabilities",
+    "shared.ports.document_ties.DocumentTies": "shared.stores.postgres.document_ties.PostgresDocumentTies",
+    "shared.ports.documents.Documents": "shared.stores.postgres.documents.PostgresDocuments",
+    "shared.ports.documents.Indexing": "shared.stores.postgres.document_work.PostgresIndexing",
+    "shared.ports.documents.Leavings": "shared.stores.postgres.document_work.PostgresLeavings",
     "shared.ports.egress.Egress": "shared.stores.egress.gate.HttpEgress",
     "shared.ports.egress.Outside": "shared.stores.egress.gate.HttpEgress",
     "shared.ports.egress.Resolver": "shared.stores.egress.resolver.SystemResolver",
@@ -64,20 +66,26 @@ ADAPTERS: dict[str, str] = {
     "shared.ports.ui_sessions.UiSessions": "shared.stores.postgres.ui_sessions.PostgresUiSessions",
     "shared.ports.upkeep.Upkeep": "shared.stores.postgres.upkeep.PostgresUpkeep",
     "shared.ports.users.Users": "shared.stores.postgres.users.PostgresUsers",
+    "shared.ports.vector_answers.VectorAnswers": "shared.stores.vector_answers.RedisVectorAnswers",
+    "shared.ports.vector_engine.Chroma": "shared.stores.chroma.local.ChromaLocal",
+    "shared.ports.vector_engine.Faiss": "shared.stores.faiss.engine.FaissEngine",
+    "shared.ports.vector_engine.Qdrant": "shared.stores.qdrant.edge.QdrantEdge",
+    "shared.ports.vector_service.VectorService": "shared.stores.vector_service.HttpVectorService",
     "shared.ports.vectors.Collections": "shared.stores.postgres.collections.PostgresCollections",
     "shared.ports.vectors.Truth": "shared.stores.postgres.vector_truth.PostgresTruth",
     "shared.ports.vectors.Vectors": "shared.stores.postgres.vectors.PostgresVectors",
-    "shared.public_url.PublicUrl": "shared.public_url.PublicUrl",
 }
 
 # In place of those above, where the setting is there.
 INSTEAD: dict[str, dict[str, str]] = {
     "amqp_url": {"shared.ports.bus.Bus": "shared.stores.rabbitmq.bus.RabbitBus"},
+    "chroma_url": {"shared.ports.vector_engine.Chroma": "shared.stores.chroma.server.ChromaServer"},
     "neo4j_url": {
         "shared.ports.graph.Analysis": "shared.stores.neo4j.analysis.Neo4jAnalysis",
         "shared.ports.graph.Graph": "shared.stores.neo4j.graph.Neo4jGraph",
         "shared.ports.graph.GraphEngine": "shared.stores.neo4j.engine.Neo4jGraphEngine",
     },
+    "qdrant_url": {"shared.ports.vector_engine.Qdrant": "shared.stores.qdrant.server.QdrantServer"},
     "s3_url": {"shared.ports.objects.Objects": "shared.stores.objects.s3.S3Objects"},
     "function_url": {"shared.ports.agent_servers.AgentServers": "shared.stores.agent_servers.ServiceAgents"},
 }

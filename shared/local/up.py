@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from shared.config import Settings
-from shared.crypto import ui_key
+from shared.crypto import ui_key, vectors_key
 from shared.errors import ConfigurationError
 from shared.local.admin import ensure_admin
 from shared.local.lock import HomeInUse, PortTaken, ended_by_signals, locked, pick_port, stop_holder, write_json
@@ -18,6 +18,7 @@ from shared.local.postgres import postgres_service, postgres_url
 from shared.local.supervisor import Service, ServiceFailed, Supervisor
 from shared.local.ui import ui_origins, ui_service
 from shared.local.valkey import valkey_service, valkey_url
+from shared.local.vectors import vectors_service
 from shared.ports.bus import Bus
 from shared.ports.passwords import Passwords
 from shared.ports.tasks import Queue
@@ -63,6 +64,7 @@ async def _run(home: Path) -> None:
             (home / "run" / "urls.json").unlink(missing_ok=True)
             environ = await _stores(home, supervisor)
             await _prepare(Settings.read(environ), environ)
+            vectors_port = await _vectors_port(home, environ)
             port = await pick_port(home, "api", _asked_port("SUTAZAI_API_PORT", API_PORT))
             ui_port = await pick_port(home, "ui", _asked_port("SUTAZAI_UI_PORT", UI_PORT))
             mcp_port = await _mcp_port(home)
@@ -72,6 +74,9 @@ async def _run(home: Path) -> None:
             write_json(home / "run" / "urls.json", urls)
             ready_s = time.monotonic() - began
             _say(f"SutazAI is ready after {ready_s:.1f} s: {ui}, API: {api}/api/v1/docs (Ctrl-C stops it)")
+            if vectors_port:
+                # Last, so that what people wait for has the machine to itself.
+                await supervisor.start(vectors_service(environ, port=vectors_port))
             await asyncio.Event().wait()
     with suppress(FileNotFoundError):
         (home / "run" / "urls.json").unlink()
@@ -86,6 +91,15 @@ async def _mcp_port(home: Path) -> int | None:
             raise
         _say(f"port {MCP_PORT} is taken: MCP is answered at the API's port alone")
         return None
+
+
+async def _vectors_port(home: Path, environ: dict[str, str]) -> int | None:
+    """None where somebody else runs the vector service; else those who ask it are told where it will be."""
+    if environ.get("SUTAZAI_VECTORS_URL"):
+        return None
+    port = await pick_port(home, "vectors")
+    environ["SUTAZAI_VECTORS_URL"] = f"http://127.0.0.1:{port}"
+    return port
 
 
 def _asked_port(name: str, default: int) -> int:
@@ -152,6 +166,8 @@ async def _functions(
     )
     keys = Settings.read(environ).keys_dir
     ui_key(keys)
+    # Actions that run confined read it, and can make none.
+    vectors_key(keys)
     ui = ui_service(
         environ,
         port=ui_port,

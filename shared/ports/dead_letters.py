@@ -55,6 +55,7 @@ class DeadLetters(Protocol):
     async def replay_event(self, letter_id: UUID, *, actor: UUID) -> bool:
         """Its consumer, and no other, gets the event again; the letter goes.
 
+        Where a broker outside hands events out by their type, others who take it get it again too.
         Raises Conflict for an event that the record cannot hold.
         """
 

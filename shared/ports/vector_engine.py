@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 from uuid import UUID
 
 if TYPE_CHECKING:
@@ -134,6 +134,7 @@ class VectorEngine(Protocol):
     async def health(self) -> EngineHealth: ...
 
 
+@runtime_checkable
 class SnapshottingEngine(VectorEngine, Protocol):
     """An engine that holds its projection in memory, and comes back from what it has written down."""
 
@@ -142,6 +143,15 @@ class SnapshottingEngine(VectorEngine, Protocol):
 
     async def restore(self, space: Space) -> int:
         """From the newest whole snapshot; 0 where there is none. Damaged ones are passed over, and said so."""
+
+
+class Faiss(SnapshottingEngine, Protocol): ...
+
+
+class Qdrant(VectorEngine, Protocol): ...
+
+
+class Chroma(VectorEngine, Protocol): ...
 
 
 def fingerprint(number: int, seq: int) -> int:

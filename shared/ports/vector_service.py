@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from shared.ports.embedders import Kind
+from shared.ports.health import State
 from shared.ports.vector_engine import Backend, Hit
 from shared.ports.vectors import Kept
 
@@ -72,7 +73,7 @@ class EngineState(BaseModel):
 
     model_config = ConfigDict(frozen=True)
     backend: Backend
-    status: str
+    status: State
     detail: str
     spaces: int
     lag_seq: int

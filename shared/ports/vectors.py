@@ -1,6 +1,7 @@
 """Collections of vectors as their owners see them, and as the record keeps them for the engines to follow."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
@@ -48,7 +49,8 @@ class Alias(BaseModel):
 class Kept:
     """A collection with what engines need to know of it. `seq` is that of its newest change.
 
-    What was deleted up to `trimmed_seq` may be forgotten: an engine that is not as far has to begin anew.
+    What was deleted up to `trimmed_seq` may be forgotten: an engine that is not as far has to begin anew. `texts`: how
+    many of its vectors have one.
     """
 
     id: UUID
@@ -60,6 +62,7 @@ class Kept:
     backends: tuple[Backend, ...]
     seq: int
     trimmed_seq: int
+    texts: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +117,9 @@ class Collections(Protocol):
     async def find(self, user_id: UUID, name: str) -> Kept:
         """Raises NotFound."""
 
+    async def pin(self, user_id: UUID, name: str, model: str) -> None:
+        """From now on it holds vectors of this model. Raises NotFound, and Conflict where it has held others."""
+
     async def delete(self, user_id: UUID, name: str) -> bool:
         """With its vectors and its aliases. False where there is no collection of that very name."""
 
@@ -143,10 +149,32 @@ class Vectors(Protocol):
     async def those(self, collection: Kept, numbers: Sequence[int]) -> Mapping[int, Stored]:
         """Those of them that are there now, without their vectors: what an engine found may be gone."""
 
+    async def changes(self, collection: Kept, *, after: int, deleted_after: int, limit: int) -> Sequence[Point]:
+        """What has a seq above `after`, in its order, of each vector the last: all of it where there are fewer than
+        `limit`. Deletions only where they are above `deleted_after` too."""
+
     async def scan(
-        self, collection: Kept, query: "NDArray[np.float32]", *, top_k: int, filter: "Filter | None", most: int
+        self,
+        collection: Kept,
+        query: "NDArray[np.float32]",
+        *,
+        top_k: int,
+        filter: "Filter | None",
+        most: int,
+        contains: str | None = None,
     ) -> list[tuple[int, float]] | None:
-        """Every vector compared here, best first, as (number, score). None where there are more than `most`."""
+        """Every vector that passes compared here, best first, as (number, score).
+
+        None where the collection has more than `most`.
+        """
+
+    async def lexical(
+        self, collection: Kept, query: str, *, top_k: int, filter: "Filter | None" = None, contains: str | None = None
+    ) -> list[tuple[int, float]]:
+        """By the words of the query in the texts of those that pass: (number, BM25), best first, equal ones by number.
+
+        Empty where none of the words is in any of them.
+        """
 
 
 class Truth(Protocol):
@@ -168,6 +196,9 @@ class Truth(Protocol):
 
     async def note(self, space: Space, backend: Backend, *, applied_seq: int, error: str | None = None) -> None:
         """How far an engine is, and of which epoch; an older epoch than the one that is noted changes nothing."""
+
+    def active(self, backend: Backend) -> AbstractAsyncContextManager[None]:
+        """Waits to be the one process that fills this server. Raises Unavailable as soon as another one may be."""
 
     async def trim(self) -> None:
         """Forgets what was deleted a day ago and all of a collection's engines have passed."""

@@ -4,12 +4,17 @@ import asyncio
 import time
 from urllib.parse import urlsplit
 
+from pydantic import TypeAdapter
+
 from shared.config import Settings
 from shared.errors import Unavailable
 from shared.mcp.bridge.state import BridgeState
 from shared.ports.health import HealthReport, ServiceHealth
+from shared.ports.vector_service import EngineState
 from shared.stores.postgres.database import KEEPER_LOCK, Database
 from shared.stores.redis import Cache
+from shared.stores.vector_requests import VectorRequests
+from shared.strict_json import load
 from shared.version import VERSION
 
 _PATIENCE_S = 1.5
@@ -21,9 +26,15 @@ SELECT (SELECT count(*) FROM workers WHERE alive_until > now()) AS workers,
 """
 
 
+_EngineStates = TypeAdapter(list[EngineState])
+
+
 class ProbedHealth:
-    def __init__(self, *, database: Database, cache: Cache, settings: Settings, bridge: BridgeState) -> None:
+    def __init__(
+        self, *, database: Database, cache: Cache, settings: Settings, bridge: BridgeState, vectors: VectorRequests
+    ) -> None:
         self._bridge = bridge
+        self._vectors = vectors
         self._amqp = urlsplit(settings.amqp_url) if settings.amqp_url else None
         self._neo4j = urlsplit(settings.neo4j_url) if settings.neo4j_url else None
         self._database = database
@@ -41,6 +52,8 @@ class ProbedHealth:
                     services["rabbitmq"] = await _rabbitmq(self._amqp.hostname or "localhost", self._amqp.port or 5672)
                 if self._neo4j is not None:
                     services["neo4j"] = await _neo4j(self._neo4j.hostname or "localhost", self._neo4j.port or 7687)
+                if self._vectors.is_there:
+                    services |= await self._engines()
                 if (bridge := self._bridge.metrics.summary()) is not None:
                     state = "degraded" if self._bridge.failing else "ok"
                     services["mcp_bridge"] = ServiceHealth(status=state, detail=bridge)
@@ -66,6 +79,16 @@ class ProbedHealth:
             # Where agents scale to zero, having no worker is no fault.
             "workers": ServiceHealth(status="ok", detail=f"{row['workers']} alive"),
         }
+
+    async def _engines(self) -> dict[str, ServiceHealth]:
+        """While the service does not answer, the record answers searches."""
+        try:
+            said = load(await self._vectors.ask("/engines", b"", within_s=_PATIENCE_S))
+        except Unavailable as exc:
+            return {"vectors": ServiceHealth(status="down", detail=exc.message)}
+        engines = _EngineStates.validate_python(said)
+        states = {str(each.backend): ServiceHealth(status=each.status, detail=each.detail) for each in engines}
+        return {"vectors": ServiceHealth(status="ok"), **states}
 
     async def _redis(self) -> ServiceHealth:
         try:

@@ -21,6 +21,7 @@ from shared.stores.faiss.engine import FaissEngine
 from shared.stores.faiss.planner import Sizes
 from shared.vectors.filters import Range
 from tests.bench._vector_data import of_texts
+from tests.bench._vector_service import measured as service
 from tests.report import Target, at_least, at_most, report
 from tests.vectors.faiss_data import Clustered, Matrix, fill, new_space, opened, points_of
 
@@ -143,9 +144,8 @@ async def _restart(engine: FaissEngine, space: Space, folder: Path, count: int) 
     }
 
 
-async def _measured(arguments: argparse.Namespace) -> int:
-    count: int = arguments.tasks
-    data = await of_texts(count, _QUERIES) if arguments.text else Clustered.of(count, _DIMENSION, queries=_QUERIES)
+async def _measured(data: Clustered) -> dict[str, Target]:
+    count = len(data.vectors)
     shares = np.random.default_rng(2).random(count)
     metadata = [{"share": float(s), "cluster": int(c)} for s, c in zip(shares, data.clusters, strict=True)]
     with tempfile.TemporaryDirectory() as name:
@@ -162,15 +162,29 @@ async def _measured(arguments: argparse.Namespace) -> int:
             targets = await _recall(engine, space, data, shares)
             targets |= await _ratios(engine, space, data.queries)
             targets |= await _restart(engine, space, Path(name), count)
+    return targets
+
+
+async def _whole(arguments: argparse.Namespace) -> int:
+    count: int = arguments.tasks
+    data = await of_texts(count, _QUERIES) if arguments.text else Clustered.of(count, _DIMENSION, queries=_QUERIES)
+    targets: dict[str, Target] = {}
+    if arguments.part in ("all", "engine"):
+        targets |= await _measured(data)
+    if arguments.part in ("all", "service"):
+        targets |= await service(data, rivals=arguments.rivals, seconds=arguments.seconds, raw=_Raw)
     return report("vectors", targets)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", type=int, default=100_000, help="vectors")
+    parser.add_argument("--part", choices=("all", "engine", "service"), default="all")
+    parser.add_argument("--seconds", type=int, default=60, help="of steady searching through the service")
+    parser.add_argument("--rivals", type=int, default=20_000, help="vectors in all three engines; 0 leaves that out")
     parser.add_argument("--text", action="store_true", help="of real sentences instead of made-up clusters")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    return asyncio.run(_measured(parser.parse_args()))
+    return asyncio.run(_whole(parser.parse_args()))
 
 
 if __name__ == "__main__":

@@ -23,8 +23,8 @@ class Locals:
     @asynccontextmanager
     async def away(self) -> AsyncIterator[VectorEngine]:
         home = self._home / "away"
-        home.mkdir()
-        (home / "chroma").write_bytes(b"no folder")
+        (home / "vectors").mkdir(parents=True)
+        (home / "vectors" / "chroma").write_bytes(b"no folder")
         async with Locals(home).opened() as engine:
             yield engine
 

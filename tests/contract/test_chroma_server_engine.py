@@ -1,7 +1,6 @@
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -28,6 +27,7 @@ from tests.contract.engines.playing import (
     wanted,
 )
 from tests.contract.vector_engines import *  # noqa: F403
+from tests.engine import free_ports, mortal
 from tests.vectors.oracle import Oracle
 
 
@@ -38,11 +38,11 @@ def _settings(url: str) -> Settings:
 @contextmanager
 def running_chroma(folder: Path, port: int = 0) -> Iterator[str]:
     """A server of our own, killed when the block is left."""
-    port = port or _free_port()
+    port = port or free_ports(1)[0]
     log = (folder / "log").open("ab")
     chroma = Path(sys.executable).with_name("chroma")
     process = subprocess.Popen(
-        [chroma, "run", "--path", str(folder / "data"), "--host", "127.0.0.1", "--port", str(port)],
+        mortal([chroma, "run", "--path", folder / "data", "--host", "127.0.0.1", "--port", str(port)]),
         stdout=log,
         stderr=log,
         stdin=subprocess.DEVNULL,
@@ -55,11 +55,6 @@ def running_chroma(folder: Path, port: int = 0) -> Iterator[str]:
         process.send_signal(signal.SIGKILL)
         process.wait(30)
         log.close()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
 
 
 def _wait_for(process: "subprocess.Popen[bytes]", url: str, folder: Path) -> None:
@@ -120,7 +115,7 @@ def test_a_server_that_was_killed_has_everything_again(tmp_path: Path) -> None:
 
 def test_an_engine_outlives_its_server(tmp_path: Path) -> None:
     """The client that was connected before is as good as a new one."""
-    port = _free_port()
+    [port] = free_ports(1)
     space = new_space()
 
     async def main() -> None:

@@ -75,7 +75,9 @@ class Clients:
 
     @asynccontextmanager
     async def away(self) -> AsyncIterator[VectorEngine]:
-        async with QdrantServer(settings=_settings("http://127.0.0.1:9"), patience_s=5) as engine:
+        engine = QdrantServer(settings=_settings("http://127.0.0.1:9"))
+        engine.patience_s = 5
+        async with engine:
             yield engine
 
 

@@ -23,8 +23,8 @@ class Edges:
     @asynccontextmanager
     async def away(self) -> AsyncIterator[VectorEngine]:
         home = self._home / "away"
-        home.mkdir()
-        (home / "qdrant").write_bytes(b"no folder")
+        (home / "vectors").mkdir(parents=True)
+        (home / "vectors" / "qdrant").write_bytes(b"no folder")
         async with Edges(home).opened() as engine:
             yield engine
 

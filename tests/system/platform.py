@@ -14,6 +14,8 @@ from typing import Any, Self
 
 import httpx
 
+from tests.engine import mortal
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 PASSWORD = "violet-Harbour-93-lamp"
 
@@ -43,7 +45,7 @@ class Platform:
         (self.home / "run" / "urls.json").unlink(missing_ok=True)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "functions", "up"],
+                mortal([sys.executable, "-m", "functions", "up"]),
                 cwd=REPOSITORY,
                 env=self.environ,
                 stdout=log,

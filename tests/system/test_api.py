@@ -65,6 +65,13 @@ async def _people(platform: Platform) -> House:
                 await client.ended(task["task_id"])
                 asked = {"agent_id": "everything", "task": "echo", "parameters": {"message": MARK}, "paused": True}
                 schedule = await client.http.post("/api/v1/schedules", json={**asked, "every_s": 3600})
+                collection, vector = str(uuid4()), {"id": str(uuid4()), "vector": [1, 2], "text": MARK}
+                await client.http.post("/api/v1/vectors/collections", json={"name": collection, "dimension": 2})
+                written = await client.http.post(
+                    "/api/v1/vectors/upsert", json={"collection": collection, "vectors": [vector]}
+                )
+                assert written.status_code == 200, written.text
+                document = await client.http.post("/api/v1/documents", json={"text": MARK, "title": MARK})
                 scopes = ["profile:read", "tasks:read"]
                 key = await client.http.post("/api/v1/auth/api-keys", json={"name": MARK, "scopes": scopes})
                 house.ids = {
@@ -74,7 +81,9 @@ async def _people(platform: Platform) -> House:
                     "identity_id": str(uuid4()),
                     "letter_id": str(uuid4()),
                     "node_id": task["task_id"],
-                    "document_id": str(uuid4()),
+                    "collection": collection,
+                    "vector_id": str(vector["id"]),
+                    "document_id": document.json()["data"]["document_id"],
                     "key_id": key.json()["data"]["id"],
                     "session_id": re.findall(r"[0-9a-f-]{36}", json.dumps(sessions))[0],
                 }
@@ -461,7 +470,8 @@ def test_nobody_reads_or_touches_what_is_anothers(house: House, spec: Spec) -> N
             details = {} if answer.status_code == 404 else {"scope": spec.http.scope}
             assert answer.json()["error"]["details"] == details
         # A refusal names what was asked for.
-        said = re.sub(r"no (task|session|schedule|API key|node|document) '?[0-9a-f-]{36}'?", "", answer.text)
+        things = "task|session|schedule|API key|node|document|collection"
+        said = re.sub(rf"no ({things}) '?[0-9a-f-]{{36}}'?", "", answer.text)
         for hidden in (MARK, "ada@example.org", *house.ids.values()):
             assert hidden not in said, (spec.name, hidden)
         async with house.as_("ada") as ada:

@@ -68,7 +68,7 @@ def test_a_shard_that_cannot_be_read_is_lost_and_makes_way(tmp_path: Path) -> No
     async def main() -> None:
         async with _engine(tmp_path) as engine:
             await filled(engine, space, [point(1)])
-        (tmp_path / "qdrant" / space.name / "edge_config.json").write_text("{")
+        (tmp_path / "vectors" / "qdrant" / space.name / "edge_config.json").write_text("{")
         async with _engine(tmp_path) as engine:
             with pytest.raises(NotFound):
                 await engine.applied_seq(space)

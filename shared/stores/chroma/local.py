@@ -23,9 +23,9 @@ _LISTED = 1000
 class ChromaLocal(ChromaRecords):
     """No other process may have the folder open."""
 
-    def __init__(self, *, settings: Settings, patience_s: float = 60) -> None:
-        super().__init__(patience_s=patience_s)
-        self._folder = settings.home / "chroma"
+    def __init__(self, *, settings: Settings) -> None:
+        super().__init__()
+        self._folder = settings.vectors_dir / "chroma"
         self._opening = threading.Lock()
         self._opened: Any = None
 

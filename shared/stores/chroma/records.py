@@ -38,9 +38,9 @@ _LOOKED_AT = 200
 
 class ChromaRecords(ABC):
     backend: Backend = "chroma"
+    patience_s: float = 60.0
 
-    def __init__(self, *, patience_s: float) -> None:
-        self._patience_s = patience_s
+    def __init__(self) -> None:
         self._writing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def ensure(self, space: Space) -> None:
@@ -236,7 +236,7 @@ class ChromaRecords(ABC):
     @asynccontextmanager
     async def _bounded(self) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(self._patience_s):
+            async with asyncio.timeout(self.patience_s):
                 yield
         except TimeoutError as exc:
             raise Unavailable("Chroma does not answer in time") from exc

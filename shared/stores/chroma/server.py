@@ -18,8 +18,8 @@ _LISTED = 1000
 
 
 class ChromaServer(ChromaRecords):
-    def __init__(self, *, settings: Settings, patience_s: float = 60) -> None:
-        super().__init__(patience_s=patience_s)
+    def __init__(self, *, settings: Settings) -> None:
+        super().__init__()
         self._place = _place(settings.chroma_url)
         self._connecting = asyncio.Lock()
         self._connected: Any = None

@@ -110,6 +110,8 @@ class FaissEngine:
             held = self._made(as_written)
             held.view, held.deleted = found.view, found.deleted
             self._held[space.name] = held
+            # What was not built into the base when it was written.
+            held.compact_when_due()
         return held.view.applied_seq
 
     def size_bytes(self, space: Space) -> int:

@@ -62,7 +62,7 @@ class HeldSpace:
             for number in back:
                 self.deleted.pop(number, None)
             self.deleted |= deleted
-        self._compact_when_due()
+        self.compact_when_due()
 
     async def run(self, work: Callable[..., T], *arguments: object) -> T:
         """Beside what is searched."""
@@ -153,7 +153,8 @@ class HeldSpace:
             parts[-2:] = [Part.whole(merged(view, parts[-2:]))]
         return tuple(parts)
 
-    def _compact_when_due(self) -> None:
+    def compact_when_due(self) -> None:
+        """Beside what is searched and changed."""
         base = self.view.parts[0]
         dead = len(base.rows) - base.count
         is_due = self.view.delta_rows > self._sizes.delta_rows or dead > max(

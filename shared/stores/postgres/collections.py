@@ -19,13 +19,16 @@ SELECT $1, $2, $3, $4, $5, $6, $7 WHERE NOT EXISTS (SELECT FROM vector_aliases W
 ON CONFLICT (user_id, name) DO NOTHING
 RETURNING {_COLUMNS}"""
 _LIST = f"SELECT {_COLUMNS} FROM vector_collections WHERE user_id = $1 ORDER BY name"
-KEPT = "c.id, c.user_id, c.name, c.dimension, c.metric, c.model_id AS model, c.backends, c.seq, c.trimmed_seq"
-_KEPT = ("id", "user_id", "name", "dimension", "metric", "model", "seq", "trimmed_seq")
+KEPT = "c.id, c.user_id, c.name, c.dimension, c.metric, c.model_id AS model, c.backends, c.seq, c.trimmed_seq, c.texts"
+_KEPT = ("id", "user_id", "name", "dimension", "metric", "model", "seq", "trimmed_seq", "texts")
 FIND = f"""
 SELECT {KEPT}, c.last_number FROM vector_collections c
 WHERE c.user_id = $1 AND c.name = coalesce(
     (SELECT name FROM vector_collections WHERE user_id = $1 AND name = $2),
     (SELECT collection_name FROM vector_aliases WHERE user_id = $1 AND alias = $2))"""
+_PIN = """
+UPDATE vector_collections SET model_id = CASE WHEN seq = 0 THEN coalesce(model_id, $2) ELSE model_id END
+WHERE id = $1 RETURNING model_id AS model"""
 _POINT = """
 INSERT INTO vector_aliases (user_id, alias, collection_name) VALUES ($1, $2, $3)
 ON CONFLICT (user_id, alias) DO UPDATE SET collection_name = excluded.collection_name"""
@@ -64,6 +67,16 @@ class PostgresCollections:
 
     async def find(self, user_id: UUID, name: str) -> Kept:
         return kept(await self._database.fetchrow(FIND, user_id, name), name)
+
+    async def pin(self, user_id: UUID, name: str, model: str) -> None:
+        async with self._database.transaction() as connection:
+            collection = kept(await connection.fetchrow(FIND, user_id, name), name)
+            # It may have been written to since.
+            row = await connection.fetchrow(_PIN, collection.id, model)
+            pinned = row is not None and row["model"] == model
+            await _record(connection, user_id, "vectors.pin_model", f"{collection.name} to {model}", pinned)
+        if not pinned:
+            raise Conflict(f"{collection.name!r} does not hold vectors of {model!r}", model=collection.model)
 
     async def delete(self, user_id: UUID, name: str) -> bool:
         async with self._database.transaction() as connection:

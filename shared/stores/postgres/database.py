@@ -11,6 +11,7 @@ import asyncpg
 
 from shared.config import Settings
 from shared.errors import ConfigurationError, Unavailable
+from shared.stores.postgres.schema import check_up_to_date
 from shared.strict_json import Json, dump
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class Database:
     async def _open(self) -> Pool:
         async with self._opening:
             if self._pool is None:
-                self._pool = await asyncpg.create_pool(
+                pool = await asyncpg.create_pool(
                     self.url,
                     min_size=1,
                     max_size=self._size,
@@ -113,6 +114,12 @@ class Database:
                     init=self._prepare,
                     server_settings=_session(socket.gethostname()),
                 )
+                try:
+                    await check_up_to_date(pool)
+                except BaseException:
+                    pool.terminate()
+                    raise
+                self._pool = pool
         return self._pool
 
     async def _prepare(self, connection: Alone) -> None:

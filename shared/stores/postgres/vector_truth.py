@@ -1,6 +1,7 @@
 """The record as appliers and reconcilers read it: changes in order, versions, and how far each engine is."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from shared.ports.vector_engine import Backend, Point, Space
 from shared.ports.vectors import Kept, Progress
 from shared.stores.postgres.collections import KEPT, kept
 from shared.stores.postgres.database import Database
+from shared.stores.postgres.one_active import one_active
 
 _COLLECTIONS = f"SELECT {KEPT} FROM vector_collections c ORDER BY c.id"
 _POINT = """
@@ -46,6 +48,8 @@ WITH passed AS (
 )
 UPDATE vector_collections c SET trimmed_seq = f.seq
 FROM (SELECT id, max(seq) AS seq FROM forgotten GROUP BY id) AS f WHERE c.id = f.id AND c.trimmed_seq < f.seq"""
+# Who fills a server.
+_LOCKS: Mapping[Backend, int] = {"faiss": 0x5645_4346, "qdrant": 0x5645_4351, "chroma": 0x5645_4343}
 _REMEMBERED = timedelta(days=1)
 
 
@@ -57,7 +61,7 @@ class PostgresTruth:
         return [kept(row, "") for row in await self._database.fetch(_COLLECTIONS)]
 
     async def since(self, collection_id: UUID, seq: int, *, limit: int = 1000) -> Sequence[Point]:
-        return [_point(row) for row in await self._database.fetch(_SINCE, collection_id, seq, limit)]
+        return [point_of(row) for row in await self._database.fetch(_SINCE, collection_id, seq, limit)]
 
     async def versions(self, collection_id: UUID, *, upto_seq: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         row = await self._database.fetchrow(_VERSIONS, collection_id, upto_seq)
@@ -65,7 +69,7 @@ class PostgresTruth:
         return np.array(row["numbers"] or [], np.int64), np.array(row["seqs"] or [], np.int64)
 
     async def points(self, collection_id: UUID, numbers: Sequence[int]) -> Sequence[Point]:
-        return [_point(row) for row in await self._database.fetch(_POINTS, collection_id, list(numbers))]
+        return [point_of(row) for row in await self._database.fetch(_POINTS, collection_id, list(numbers))]
 
     async def progress(self, backend: Backend) -> Mapping[UUID, Progress]:
         return {
@@ -81,11 +85,15 @@ class PostgresTruth:
     async def note(self, space: Space, backend: Backend, *, applied_seq: int, error: str | None = None) -> None:
         await self._database.execute(_NOTE, space.collection_id, backend, space.epoch, applied_seq, error)
 
+    def active(self, backend: Backend) -> AbstractAsyncContextManager[None]:
+        lost = f"this process no longer fills {backend}"
+        return one_active(self._database, _LOCKS[backend], name=f"sutazai-{backend}", lost=lost)
+
     async def trim(self, *, older_than: timedelta = _REMEMBERED) -> None:
         await self._database.execute(_TRIM, older_than)
 
 
-def _point(row: asyncpg.Record) -> Point:
+def point_of(row: asyncpg.Record) -> Point:
     embedding = row["embedding"]
     return Point(
         number=row["number"],

@@ -33,9 +33,9 @@ class QdrantEdge(QdrantPoints):
 
     _conditions = Conditions(edge, range=edge.RangeFloat, nothing=edge.HasIdCondition(set()))
 
-    def __init__(self, *, settings: Settings, patience_s: float = 60) -> None:
-        super().__init__(patience_s=patience_s)
-        self._shards = Shards(settings.home / "qdrant")
+    def __init__(self, *, settings: Settings) -> None:
+        super().__init__()
+        self._shards = Shards(settings.vectors_dir / "qdrant")
 
     async def __aenter__(self) -> Self:
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="qdrant")

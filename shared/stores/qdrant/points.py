@@ -53,9 +53,9 @@ class QdrantPoints(ABC):
 
     backend: Backend = "qdrant"
     _conditions: Conditions
+    patience_s: float = 60.0
 
-    def __init__(self, *, patience_s: float) -> None:
-        self._patience_s = patience_s
+    def __init__(self) -> None:
         self._writing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def ensure(self, space: Space) -> None:
@@ -165,7 +165,7 @@ class QdrantPoints(ABC):
     @asynccontextmanager
     async def _bounded(self) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(self._patience_s):
+            async with asyncio.timeout(self.patience_s):
                 yield
         except TimeoutError as exc:
             raise Unavailable("Qdrant does not answer in time") from exc

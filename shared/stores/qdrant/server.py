@@ -33,13 +33,13 @@ class QdrantServer(QdrantPoints):
 
     _conditions = Conditions(models, range=models.Range, nothing=models.HasIdCondition(has_id=[]))
 
-    def __init__(self, *, settings: Settings, patience_s: float = 60) -> None:
-        super().__init__(patience_s=patience_s)
+    def __init__(self, *, settings: Settings) -> None:
+        super().__init__()
         self._url, self._key = _place(settings.qdrant_url)
 
     async def __aenter__(self) -> Self:
         self._client = AsyncQdrantClient(
-            url=self._url, api_key=self._key, timeout=int(self._patience_s), check_compatibility=False
+            url=self._url, api_key=self._key, timeout=int(self.patience_s), check_compatibility=False
         )
         return self
 

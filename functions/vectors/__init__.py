@@ -1,0 +1,1 @@
+"""Vectors: collections, search and embedding, and the service that holds the engines."""

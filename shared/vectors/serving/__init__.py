@@ -1,0 +1,1 @@
+"""The vector service: every engine and every embedder in one process, and who answers which search."""

@@ -1,0 +1,27 @@
+"""How an engine has fared: one that fails again and again is asked after all others for a while."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Breaker:
+    """Open after `most` failures in a row, for `open_s`; the next failure opens it again, a success ends that."""
+
+    most: int
+    open_s: float
+    clock: Callable[[], float] = time.monotonic
+    failures: int = 0
+    _until: float = field(default=0.0, repr=False)
+
+    @property
+    def is_open(self) -> bool:
+        return self.failures >= self.most and self.clock() < self._until
+
+    def succeeded(self) -> None:
+        self.failures = 0
+
+    def failed(self) -> None:
+        self.failures += 1
+        self._until = self.clock() + self.open_s

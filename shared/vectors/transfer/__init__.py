@@ -1,0 +1,1 @@
+"""Collections in and out of files, through the public API: `python -m functions vectors import | export`."""
