@@ -3,8 +3,9 @@
 #
 # BASE is any image with Python 3.11 or newer and its venv. For a release give it by its digest:
 #   --build-arg BASE=docker.io/library/python:3.13-slim-bookworm@sha256:<digest>
-# LOCK is the file with the family's packages and their hashes. Where packages come from is the business of pip's own
-# configuration, which is mounted and kept in no layer: --secret id=pip,src=/etc/pip.conf
+# LOCK names the file, or files, with all of the family's packages and their hashes; nothing else is installed, whatever
+# they ask for. Where packages come from is the business of pip's own configuration, which is mounted and kept in no
+# layer: --secret id=pip,src=/etc/pip.conf
 ARG BASE=docker.io/library/python:3.13-slim-bookworm
 
 FROM ${BASE} AS runtime
@@ -18,13 +19,14 @@ RUN set -eu; \
 
 FROM ${BASE} AS packages
 ARG LOCK=requirements.lock
-COPY ${LOCK} /build/requirements.lock
+COPY requirements*.lock /build/
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     set -eu; \
     python3 -m venv /build/pip; \
     python3 -m venv --without-pip /opt/venv; \
     /build/pip/bin/python -m pip --python /opt/venv/bin/python install --quiet --disable-pip-version-check \
-        --no-cache-dir --no-compile --require-hashes -r /build/requirements.lock; \
+        --no-cache-dir --no-compile --no-deps --require-hashes \
+        $(printf -- ' -r /build/%s' $LOCK); \
     /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib
 
 FROM ${BASE} AS code

@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --progress-b
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
-.PHONY: up down test check format manifests bench chaos security conformance deploy-image
+.PHONY: up down test check format manifests bench chaos security conformance deploy-image scan
 
 # EXTRAS: chroma, which brings forty packages. `exec`: signals reach the supervisor itself, and its end is the end of this.
 up: $(VENV)/.base $(EXTRAS:%=$(VENV)/.%)
@@ -51,6 +51,10 @@ conformance: $(VENV)/.dev
 # F: families of images, else base, agents and ui. Needs root, buildah, runc and debootstrap.
 deploy-image: $(VENV)/.dev
 	@exec $(BIN)/python -m tests.deploy.image $(foreach family,$(F),--family $(family))
+
+# What checkov finds in the overlays; it is no dependency: `pipx install checkov`, or CHECKOV names it.
+scan: $(VENV)/.dev
+	@exec $(BIN)/python -m tests.deploy.scan
 
 security: $(VENV)/.dev
 	@$(BIN)/ruff check --quiet --select S --ignore S101

@@ -228,10 +228,11 @@ def with_images(objects: Sequence[Object], images: Mapping[str, str]) -> list[Ob
         made = {name: found(value) for name, value in node.items()}
         name = node.get("image")
         if isinstance(name, str) and name.partition("@")[0].rpartition("/")[0].endswith("sutazai"):
-            bare = name.partition("@")[0].partition(":")[0]
-            if bare not in images:
-                raise Failed(f"{bare!r} was not built")
-            made["image"] = images[bare]
+            # Whatever registry the overlay has named.
+            built = f"sutazai/{name.partition('@')[0].rpartition('/')[2].partition(':')[0]}"
+            if built not in images:
+                raise Failed(f"{built!r} was not built")
+            made["image"] = images[built]
         return made
 
     return [found(each) for each in objects]

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pydantic import ValidationError
 
 from events.base import Envelope
+from events.dead_letters import EventUndelivered
 from shared import cloud_events
 from shared.asgi import Answer, Request
 from shared.errors import SutazaiError, Unavailable
@@ -74,6 +75,8 @@ class EventEndpoint:
 
     def __init__(self, specs: Iterable[Spec]) -> None:
         self._consumers = {consumer.type: consumer for consumer in map(Consumer, specs)}
+        sink = EventUndelivered.type in self._consumers
+        self._decode = cloud_events.decode_at_sink if sink else cloud_events.decode
         self.timeout_s = max(consumer.spec.timeout_s for consumer in self._consumers.values())
 
     @asynccontextmanager
@@ -83,7 +86,7 @@ class EventEndpoint:
         yield
 
     async def answer(self, request: Request, path: Mapping[str, str]) -> Answer:
-        event = cloud_events.decode(request.headers, await request.body(MIB))
+        event = self._decode(request.headers, await request.body(MIB))
         if consumer := self._consumers.get(event.type):
             await consumer.handle(event)
         # An event nobody here knows would be sent again for ever if it were refused.

@@ -50,7 +50,8 @@ def asyncapi(specs: Iterable[Spec]) -> dict[str, Any]:
             "work": _operation("receive", "wake_ups", "An agent claims until nothing is left for it."),
             **{
                 f"{_id(name)}_send": _operation("send", _id(name), "The keeper carries it from the record.")
-                for name in types
+                for name, event in types.items()
+                if event.carried
             },
             **{spec.name: _operation("receive", _id(_type(spec)), spec.summary) for spec in consumers},
         },

@@ -17,7 +17,8 @@ def topology_objects(specs: Iterable[Spec], *, profile: Profile = "quorum") -> l
 
     The queues of single consumers are not among them: the connector declares those, where it carries events.
     """
-    types = sorted({spec.trigger.event.type for spec in specs if isinstance(spec.trigger, OnEvent)})
+    events = (spec.trigger.event for spec in specs if isinstance(spec.trigger, OnEvent))
+    types = sorted({event.type for event in events if event.carried})
     parts = (topology(profile), outside_topology(KNATIVE, types, profile))
     return [each for part in parts for each in _objects(part)]
 

@@ -13,6 +13,8 @@ RABBITMQ = "rabbitmq"
 FILES_CLAIM = "files"
 # On pods that call functions without a gateway between.
 CALLS = "sutazai/functions"
+# On pods that ask the vector service.
+VECTORS = "sutazai/vectors"
 SECRETS_DIR = "/run/secrets/sutazai"
 FILES_DIR = "/var/lib/sutazai/files"
 DISK_DIR = "/var/lib/sutazai/disk"
@@ -34,6 +36,7 @@ _SETTINGS: Mapping[str, str] = {
     # What stands between a gateway and a function: its own sidecar, and pods.
     "SUTAZAI_TRUSTED_PROXIES": "127.0.0.0/8,10.0.0.0/8",
     "SUTAZAI_UI_ORIGINS": "https://sutazai.local",
+    "SUTAZAI_VECTORS_URL": f"http://vectors-serve-vectors.{NAMESPACE}.svc.cluster.local",
     # A replica that holds fewer tasks is joined by others sooner.
     "SUTAZAI_WORKER_TASKS": "8",
 }
@@ -90,6 +93,7 @@ def labels(each: Deployable) -> dict[str, str]:
         "app.kubernetes.io/part-of": "sutazai",
         **{f"sutazai/{store}": "true" for store in each.stores},
         **({CALLS: "true"} if "SUTAZAI_FUNCTION_URL" in each.env else {}),
+        **({VECTORS: "true"} if "SUTAZAI_VECTORS_URL" in each.env else {}),
     }
 
 

@@ -33,7 +33,7 @@ _URL = "_url"
 _SECRETS = frozenset(field.name for field in fields(Settings) if not field.repr)
 _STORES = {name: name.removesuffix(_URL) for name in _SECRETS if name.endswith(_URL)} | {"amqp_url": "rabbitmq"}
 # Where a platform puts them is not for its operator to say.
-_PLACED = frozenset({"files_dir", "home", "keys_dir", "objects_dir", "worker_slot"})
+_PLACED = frozenset({"files_dir", "home", "keys_dir", "objects_dir", "vectors_dir", "worker_slot"})
 _ALWAYS_ON = Scale(min=1, max=1)
 _LABEL = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 
@@ -191,7 +191,7 @@ def _timeout_s(spec: Spec) -> int:
 
 
 def _subscriptions(spec: Spec) -> Iterator[Subscription]:
-    if isinstance(spec.trigger, OnEvent):
+    if isinstance(spec.trigger, OnEvent) and spec.trigger.event.carried:
         yield Subscription(type=spec.trigger.event.type)
     elif isinstance(spec.trigger, Tool):
         yield Subscription(type=TaskQueued.type, agent=spec.agent)

@@ -30,8 +30,9 @@ _STACK = (
 # postgres-url --from-file postgres-url`; `signing-keys` alone holds several, so kubectl makes it. On the community
 # edition nothing scales to zero, and at most five replicas of a function run.
 #
-# Beside the functions run, as containers of their own (`python -m functions serve NAME`), once the database has been
-# brought up to date (`python -m functions migrate`):
+# Before anything else the database is brought up to date (`python -m functions migrate`, in the image of any family),
+# and once, in that of accounts, the first administrator is made (`python -m functions admin ADDRESS`, which reads the
+# password). Beside the functions run, as containers of their own (`python -m functions serve NAME`):
 """
 )
 

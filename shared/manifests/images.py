@@ -4,9 +4,14 @@ from collections.abc import Iterable, Mapping
 
 # The packages of an extra, by the names they are imported under.
 EXTRAS: Mapping[str, frozenset[str]] = {
+    "arrays": frozenset({"numpy"}),
+    "chroma": frozenset({"chromadb"}),
+    "documents": frozenset({"pypdf"}),
     "egress": frozenset({"certifi", "h11", "idna"}),
+    "embeddings": frozenset({"onnx", "onnxruntime", "tokenizers"}),
     "functions": frozenset({"httpx"}),
     "graph": frozenset({"neo4j"}),
+    "objects": frozenset({"boto3", "botocore"}),
     "pages": frozenset({"charset_normalizer", "protego"}),
     "passwords": frozenset({"argon2", "zxcvbn"}),
     "postgres": frozenset({"asyncpg"}),
@@ -16,6 +21,8 @@ EXTRAS: Mapping[str, frozenset[str]] = {
     "sockets": frozenset({"websockets"}),
     "tokens": frozenset({"cryptography", "jwt"}),
     "ui": frozenset({"httpx", "streamlit", "websockets"}),
+    "uploads": frozenset({"python_multipart"}),
+    "vectors": frozenset({"faiss", "qdrant_client", "qdrant_edge"}),
 }
 # In every image, whatever it serves.
 HOST = frozenset({"httptools", "pydantic", "pydantic_core", "uvicorn", "uvloop"})
@@ -25,13 +32,19 @@ _RECORD = frozenset({"egress", "postgres", "redis", "tokens"})
 # The first that has everything is taken.
 FAMILIES: Mapping[str, frozenset[str]] = {
     "base": _RECORD,
+    # What hands vectors on, and holds none.
+    "arrays": _RECORD | {"arrays"},
     "schedules": _RECORD | {"schedules"},
     "realtime": _RECORD | {"sockets"},
-    "graph": _RECORD | {"graph"},
+    "graph": _RECORD | {"arrays", "graph"},
     # What speaks to peers that callers name.
     "agents": _RECORD | {"pages"},
     "accounts": _RECORD | {"passwords"},
     "events": _RECORD | {"functions", "rabbitmq", "schedules"},
+    # What takes files in, and takes them apart.
+    "documents": _RECORD | {"arrays", "documents", "functions", "objects", "pages", "uploads"},
+    # The one service that holds engines and models.
+    "vectors": _RECORD | {"arrays", "chroma", "embeddings", "functions", "objects", "vectors"},
     "ui": frozenset({"ui"}),
 }
 

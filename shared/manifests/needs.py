@@ -66,9 +66,10 @@ def needs_of(specs: Iterable[Spec]) -> Needs:
 def _server(spec: Spec) -> set[str]:
     """The modules that serve it, beside those that serve everything."""
     match spec.trigger:
-        case Http(scope=scope, limited=limited):
+        case Http(scope=scope, limited=limited, upload=upload):
             gate = {"shared.gate"} if scope is not None else set()
-            found = {"shared.endpoints", *gate, *({"shared.meter"} if limited else ())}
+            meter, form = {"shared.meter"} if limited else set(), {"shared.upload"} if upload else set()
+            found = {"shared.endpoints", *gate, *meter, *form}
         case OnEvent():
             found = {"shared.consumer"}
         case Tool() | Resource() | Prompt():

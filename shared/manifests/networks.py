@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
-from shared.manifests.cluster import BROKER, CALLS, Object, made
+from shared.manifests.cluster import BROKER, CALLS, VECTORS, Object, made
 from shared.manifests.deployables import PORT, Deployable
 from shared.stores.egress.addresses import refused_networks
 from shared.stores.egress.gate import PORTS
@@ -18,7 +18,8 @@ _OUTWARD = frozenset(
         "playwright",
     }
 )
-# Servers and clients of MCP that users add, and callbacks.
+# Servers and clients of MCP that users add, and callbacks. Models of embeddings elsewhere are their operator's choice,
+# and so is the policy that lets the vector service reach them.
 _OUTWARD_GROUPS = frozenset({"mcp-servers", "oauth", "webhooks"})
 _STORE_PORTS = {
     "chroma": (8000,),
@@ -80,7 +81,13 @@ def _always_on(listed: Iterable[Deployable]) -> Iterator[Object]:
     for each in listed:
         if each.kind == "function":
             continue
-        if each.answers:
+        if each.disk_gib:
+            # It knows nothing of callers: only those who have seen to who asks may ask it.
+            asking = {"matchLabels": {VECTORS: "true"}}
+            rule = {"ports": _tcp([PORT])}
+            yield _policy(f"to-{each.name}", _named(each), ingress=[{"from": [{"podSelector": asking}], **rule}])
+            yield _policy(f"asks-{each.name}", asking, egress=[{"to": [{"podSelector": _named(each)}], **rule}])
+        elif each.answers:
             callers = [_namespace("kong")]
             if each.subscriptions:
                 callers += [_pods({_BROKER_ROLE: "dispatcher"}), _pods({CALLS: "true"})]
@@ -108,6 +115,11 @@ def _events(listed: Sequence[Deployable]) -> Iterator[Object]:
     gateway = {"to": [_namespace("kourier-system")], "ports": _tcp(_GATEWAY_PORTS)}
     beside = [_pods(_named(each)["matchLabels"]) for each in listed if each.kind != "function" and each.subscriptions]
     direct = [{"to": beside, "ports": _tcp([PORT])}] if beside else []
+    yield _policy(
+        "events-undelivered",
+        {"matchLabels": {_BROKER_ROLE: "dispatcher-dlq"}},
+        egress=[rabbitmq, gateway],
+    )
     yield _policy(
         "events-dispatcher",
         {"matchLabels": {_BROKER_ROLE: "dispatcher"}},

@@ -79,6 +79,7 @@ def pod(each: Deployable) -> dict[str, Any]:
     """What both kinds of pods have in common: Knative admits no more."""
     return {
         "serviceAccountName": each.group,
+        "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "containers": [container(each)],
         "volumes": _volumes(each),

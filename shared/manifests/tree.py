@@ -9,7 +9,16 @@ from shared.manifests.cluster import CONFIG, Object, made, secrets, settings
 from shared.manifests.deployables import NAMESPACE, Deployable
 from shared.manifests.knative import always_there, service, triggers
 from shared.manifests.networks import policies
-from shared.manifests.workloads import MIGRATION_ACCOUNT, budget, files_claim, full_strength, migration, workload
+from shared.manifests.workloads import (
+    ADMINISTRATOR_ACCOUNT,
+    MIGRATION_ACCOUNT,
+    administrator,
+    budget,
+    files_claim,
+    full_strength,
+    migration,
+    workload,
+)
 
 Files = dict[str, list[Object]]
 
@@ -26,6 +35,7 @@ def knative(specs: Sequence[Spec], listed: Sequence[Deployable]) -> Files:
     return {
         **{f"base/{path}": objects for path, objects in base.items()},
         "base/kustomization.yaml": [_kustomization(sorted((*base, *_BY_HAND)))],
+        "components/administrator/administrator.yaml": [_account(ADMINISTRATOR_ACCOUNT), administrator()],
         "components/connector/connector.yaml": [
             *(_account(group) for group in sorted({each.group for each in carriers})),
             *(made_of for each in carriers for made_of in workload(each)),

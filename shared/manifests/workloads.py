@@ -1,10 +1,11 @@
 """What is always there: Deployments, and StatefulSets where replicas have disks of their own."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from shared.function import Scale
-from shared.manifests.cluster import FILES_CLAIM, USER_ID, Object, labels, made
+from shared.manifests.cluster import FILES_CLAIM, SECRETS_DIR, USER_ID, Object, labels, made
 from shared.manifests.deployables import PORT, SERVICE_PORT, Deployable
 from shared.manifests.pods import pod
 from shared.version import VERSION
@@ -27,6 +28,18 @@ _MIGRATION = Deployable(
     answers=False,
 )
 MIGRATION_ACCOUNT = _MIGRATION.group
+_ADMINISTRATOR = replace(
+    _MIGRATION,
+    name="administrator",
+    group="administrator",
+    family="accounts",
+    extras=("passwords", "postgres"),
+    env=("SUTAZAI_DEFAULT_TIER",),
+    keys=("index",),
+)
+ADMINISTRATOR_ACCOUNT = _ADMINISTRATOR.group
+# The Secret with the first administrator's, which nothing else is given.
+ADMIN_PASSWORD = "admin-password"  # noqa: S105 - a name
 
 
 def workload(each: Deployable) -> Iterator[Object]:
@@ -67,22 +80,32 @@ def files_claim() -> Object:
 
 def migration() -> Object:
     """A version's own Job: what a Job runs cannot be changed. Until it has ended, functions wait for the record."""
-    started = pod(_MIGRATION)
-    (container,) = started["containers"]
+    return _job(_MIGRATION, "migrate")
+
+
+def administrator() -> Object:
+    """Where there is one already it does nothing, so that it may be there again with each version."""
+    job = _job(_ADMINISTRATOR, "admin", "admin@example.org", "--password-file", f"{SECRETS_DIR}/{ADMIN_PASSWORD}")
+    pod = job["spec"]["template"]["spec"]
+    (secrets,) = (volume["projected"]["sources"] for volume in pod["volumes"] if volume["name"] == "secrets")
+    secrets.append({"secret": {"name": ADMIN_PASSWORD}})
+    return job
+
+
+def _job(each: Deployable, *args: str) -> Object:
+    """Tried again for an hour and more, as it may be there before what it needs."""
+    template = _template(each)
+    (container,) = template["spec"]["containers"]
     for name in ("ports", "readinessProbe", "livenessProbe"):
         del container[name]
-    container["args"] = ["migrate"]
-    spec = {**_template(_MIGRATION)["spec"], **started, "restartPolicy": "OnFailure"}
+    container["args"] = list(args)
+    template["spec"]["restartPolicy"] = "OnFailure"
     return made(
         "batch/v1",
         "Job",
-        f"{_MIGRATION.name}-{VERSION.replace('.', '-')}",
-        labels=labels(_MIGRATION),
-        spec={
-            "backoffLimit": 20,
-            "ttlSecondsAfterFinished": 3600,
-            "template": {"metadata": {"labels": labels(_MIGRATION)}, "spec": spec},
-        },
+        f"{each.name}-{VERSION.replace('.', '-')}",
+        labels=labels(each),
+        spec={"backoffLimit": 20, "ttlSecondsAfterFinished": 3600, "template": template},
     )
 
 
@@ -96,10 +119,14 @@ def _grows(each: Deployable) -> bool:
 
 
 def _template(each: Deployable) -> dict[str, Any]:
+    started = pod(each)
+    (container,) = started["containers"]
+    # A node that has the tag already would start whatever it stood for then; Knative looks up the digest by itself.
+    container["imagePullPolicy"] = "Always"
     return {
         "metadata": {"labels": labels(each)},
         "spec": {
-            **pod(each),
+            **started,
             "terminationGracePeriodSeconds": _GRACE_S,
             "securityContext": {
                 "runAsNonRoot": True,

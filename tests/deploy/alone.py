@@ -57,6 +57,9 @@ class Cluster:
                 (mounted / f"{store}-url").write_text(self.stores[store])
             else:
                 del environ[_variable(placed, f"{store}-url")]
+        for name in each.private:
+            # As an operator has it who has nothing to say.
+            (mounted / name.replace("_", "-")).touch()
         made = self.make_keys(*(key for key in each.keys if key != "signing"))
         for key in each.keys:
             for path in made.glob("signing-*.key" if key == "signing" else f"{key}.key"):

@@ -6,6 +6,7 @@ that takes on a clock is the business of whatever else the machine does.
 
 import asyncio
 import json
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -18,7 +19,9 @@ import pytest
 from websockets.asyncio.client import connect
 
 from events.base import Event
+from events.dead_letters import EventUndelivered
 from events.tasks import TaskQueued
+from events.users import UserDisabled
 from shared import cloud_events
 from shared.catalog import all_functions, served_as
 from shared.config import Settings
@@ -325,12 +328,44 @@ def test_an_agent_that_is_told_to_end_ends_what_it_has_begun_and_begins_nothing(
     play(settings, tmp_path, scenario)
 
 
+def test_a_task_that_outlasts_the_grace_of_its_agents_end_is_handed_back_for_another(
+    settings: Settings, tmp_path: Path
+) -> None:
+    async def scenario(house: House) -> None:
+        async with Alone(ALL["everything"], house.cluster, tmp_path) as it, it.client() as client:
+            user_id = (await house.person()).ids["user_id"]
+            longer = {"duration": 60, "steps": 60}
+            begun = await house.accepted(user_id, "everything", "trigger-long-running-operation", longer)
+            content, headers = _wake_up("everything")
+            waking = asyncio.create_task(client.post("/", content=content, headers=headers))
+            await house.until(begun, "running")
+            it.terminate()
+            # What Kubernetes leaves between SIGTERM and SIGKILL.
+            assert await it.ended(within_s=60) in (0, -signal.SIGTERM), it.said()
+            await asyncio.gather(waking, return_exceptions=True)
+        row = await house.here.database.fetchrow(
+            "SELECT status, attempt, worker_id, error FROM agent_executions WHERE id = $1", begun
+        )
+        assert row is not None and (row["status"], row["worker_id"], row["error"]) == ("queued", None, None)
+        async with Alone(ALL["everything"], house.cluster, tmp_path / "another") as another, another.client() as client:
+            waking = asyncio.create_task(client.post("/", content=content, headers=headers))
+            await house.until(begun, "running")
+            await another.kill()
+            await asyncio.gather(waking, return_exceptions=True)
+
+    play(settings, tmp_path, scenario)
+
+
 # --- events, sockets, what runs by itself ---------------------------------------------------------------------------
 
 
 def _sample(spec: Spec, person: Person) -> Event:
     """Data of the event that it consumes: all of ours name a user."""
     assert isinstance(spec.trigger, OnEvent)
+    if spec.trigger.event is EventUndelivered:
+        event = UserDisabled(user_id=person.ids["user_id"])
+        lost = cloud_events.envelope(event, source="/functions/test", subject="s", user_id=event.user_id)
+        return EventUndelivered(consumer="tasks-cancel-tasks-of-disabled-user", event=lost)
     ids = {name: person.ids.get(name, uuid4()) for name in spec.trigger.event.model_fields}
     return spec.trigger.event.model_validate(ids)
 
@@ -382,8 +417,11 @@ def test_the_keeper_starts_alone_wakes_agents_and_ends(settings: Settings, tmp_p
                 heard.set()
 
         bus = await house.ports.open(Bus)
-        async with bus.waking(["everything"], hear), started(ALL["keeper-keep"], house), asyncio.timeout(60):
+        async with bus.waking(["everything"], hear), started(ALL["keeper-keep"], house) as it, asyncio.timeout(60):
             await heard.wait()
+            async with it.client() as client:
+                while 'sutazai_queue_depth{agent="everything"}' not in (await client.get("/metrics")).text:
+                    await asyncio.sleep(0.05)
 
     play(settings, tmp_path, scenario, rabbitmq=amqp_url)
 
@@ -414,7 +452,12 @@ def test_the_connector_starts_alone_hands_on_wake_ups_and_ends(
 
 
 @pytest.mark.parametrize(
-    "name", [each.name for each in LONG_RUNNING if each.name not in ("keeper-keep", "connector-connect")]
+    "name",
+    [
+        each.name
+        for each in LONG_RUNNING
+        if each.name not in ("keeper-keep", "connector-connect", "vectors-serve-vectors")
+    ],
 )
 def test_what_runs_every_so_often_starts_alone_takes_its_turn_and_ends(
     name: str, settings: Settings, tmp_path: Path, amqp_url: str
@@ -425,6 +468,22 @@ def test_what_runs_every_so_often_starts_alone_takes_its_turn_and_ends(
         async with started(ALL[name], house), asyncio.timeout(60):
             while isinstance(spec.trigger, Every) and not await house.here.database.fetchval(taken, name):
                 await asyncio.sleep(0.02)
+
+    play(settings, tmp_path, scenario, rabbitmq=amqp_url)
+
+
+def test_the_vector_service_starts_alone_is_ready_once_it_has_caught_up_and_ends(
+    settings: Settings, tmp_path: Path, amqp_url: str
+) -> None:
+    async def scenario(house: House) -> None:
+        # Its engines and what they are made of take their time; whoever asks meanwhile is answered from the record.
+        async with Alone(ALL["vectors-serve-vectors"], house.cluster, tmp_path) as it:
+            assert it.start_cpu_s <= 5 * START_CPU_S
+            assert await answers(it.port, "/health/live") == 200
+            async with it.client() as client:
+                assert (await client.post("/search", content=b"")).status_code == 401
+                assert (await client.get("/metrics")).text.endswith("\nsutazai_queue_depth 0\n")
+            await it.drained()
 
     play(settings, tmp_path, scenario, rabbitmq=amqp_url)
 

@@ -229,6 +229,8 @@ def test_images_are_named_by_their_digests_and_none_is_left_out() -> None:
     assert made[0]["spec"]["template"]["spec"]["containers"][0]["image"] == "ghcr.io/a/b/events@sha256:2"
     assert made[1]["spec"]["template"]["spec"]["containers"][0]["image"] == "ghcr.io/a/b/base@sha256:1"
     assert made[2] == {"image": "docker.io/other:1"}
+    for named in ("localhost:5000/sutazai/base:0.1.0", "registry.example.org/sutazai/base@sha256:0"):
+        assert canary.with_images([{"image": named}], images) == [{"image": "ghcr.io/a/b/base@sha256:1"}]
     with pytest.raises(canary.Failed, match="'sutazai/base' was not built"):
         canary.with_images([_function("a")], {})
 

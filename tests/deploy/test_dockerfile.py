@@ -62,7 +62,7 @@ def test_nothing_is_fetched_but_packages_with_their_hashes() -> None:
     commands = " ".join(_said("RUN"))
     assert not re.search(r"\b(curl|wget|git|apt-get|apt|apk|dnf)\b|https?://", commands)
     [install] = re.findall(r"pip [^;]*install [^;]*", commands)
-    assert "--require-hashes" in install and "--no-cache-dir" in install
+    assert "--require-hashes" in install and "--no-deps" in install and "--no-cache-dir" in install
 
 
 def test_no_secret_and_no_package_index_is_written_down() -> None:
@@ -133,7 +133,7 @@ def test_only_code_and_locks_are_sent_to_be_built() -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_lock_of_a_family_is_a_part_of_the_whole(family: str) -> None:
-    whole = (REPOSITORY / "requirements.lock").read_text()
+    whole = "".join(path.read_text() for path in REPOSITORY.glob("requirements*.lock"))
     text = lock(family)
     pinned = set(re.findall(r"^([a-z0-9._-]+)==", text, re.MULTILINE))
     assert distributions(family) <= pinned

@@ -68,7 +68,8 @@ def test_the_operators_objects_are_the_topology(profile: Profile) -> None:
     exchanges = {each["spec"]["name"] for each in objects if each["kind"] == "Exchange"}
     bindings = [each["spec"] for each in objects if each["kind"] == "Binding"]
     assert all(binding["source"] in exchanges and binding["destination"] in queues for binding in bindings)
-    types = {spec.trigger.event.type for spec in all_functions() if isinstance(spec.trigger, OnEvent)}
+    consumed = [spec.trigger.event for spec in all_functions() if isinstance(spec.trigger, OnEvent)]
+    types = {event.type for event in consumed if event.carried}
     assert {one["routingKey"] for one in bindings if one["destination"] == "events.knative"} == types
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from events.dead_letters import EventUndelivered
 from events.tasks import TaskQueued
 from shared.catalog import all_functions, served_as
 from shared.config import Settings
@@ -96,6 +97,8 @@ def test_everything_that_is_declared_is_there_and_nothing_else(objects: tuple[Ob
     stores = {"postgres", "redis"} & always
     assert always - stores == {name for name, each in HERE.items() if each.kind != "function"}
     answering = {name for name, each in HERE.items() if each.kind != "function" and each.answers}
+    # By it each replica with a disk has a name.
+    answering |= {f"{name}-replicas" for name, each in HERE.items() if each.disk_gib}
     assert of_kind(objects, "v1", "Service").keys() - stores == answering
 
 
@@ -130,9 +133,29 @@ def test_triggers_lead_from_the_broker_to_whoever_is_woken(objects: tuple[Object
         assert 1 <= int(parallelism) <= 1000
         assert "agent" in attributes or parallelism == "1"
     agents = {(TaskQueued.type, spec.agent, spec.agent) for spec in SPECS if isinstance(spec.trigger, Tool)}
-    consumers = {(spec.trigger.event.type, None, spec.deployed) for spec in SPECS if isinstance(spec.trigger, OnEvent)}
+    consumers = {
+        (spec.trigger.event.type, None, spec.deployed)
+        for spec in SPECS
+        if isinstance(spec.trigger, OnEvent) and spec.trigger.event.carried
+    }
     assert found == agents | consumers
     assert len(triggers) == len(found)
+
+
+def test_what_the_broker_gives_up_goes_to_who_keeps_it_and_is_tried_again_before(objects: tuple[Object, ...]) -> None:
+    (broker,) = of_kind(objects, "eventing.knative.dev/v1", "Broker").values()
+    delivery = broker["spec"]["delivery"]
+    reference = delivery["deadLetterSink"]["ref"]
+    assert reference["name"] in of_kind(objects, reference["apiVersion"], reference["kind"])
+    (keeper,) = (spec for spec in SPECS if isinstance(spec.trigger, OnEvent) and not spec.trigger.event.carried)
+    assert (reference["name"], keeper.trigger.event) == (keeper.deployed, EventUndelivered)  # type: ignore[union-attr]
+    # Of 1, 2, 4, ... seconds: more than an hour.
+    assert (delivery["backoffPolicy"], delivery["backoffDelay"]) == ("exponential", "PT1S")
+    assert 2 ** delivery["retry"] > 3600
+    # A Trigger's own would stand in its place.
+    assert all(
+        "delivery" not in each["spec"] for each in of_kind(objects, "eventing.knative.dev/v1", "Trigger").values()
+    )
 
 
 def test_sources_take_from_queues_that_are_there_and_give_to_the_broker(objects: tuple[Object, ...]) -> None:

@@ -56,6 +56,7 @@ def test_policies_select_what_is_there(objects: tuple[Object, ...]) -> None:
         {"sutazai/functions": "true"},
         {"eventing.knative.dev/broker": "sutazai", "eventing.knative.dev/brokerRole": "ingress"},
         {"eventing.knative.dev/broker": "sutazai", "eventing.knative.dev/brokerRole": "dispatcher"},
+        {"eventing.knative.dev/broker": "sutazai", "eventing.knative.dev/brokerRole": "dispatcher-dlq"},
         {"eventing.knative.dev/source": "rabbitmq-source-controller"},
     ]
     for name, spec in _policies(objects).items():
@@ -91,6 +92,30 @@ def test_functions_are_reached_through_knative_and_by_nobody_else(objects: tuple
     assert {port["port"] for port in rule["ports"]} == {8012, 8112, 9090}
 
 
+def test_the_vector_service_is_reached_by_those_who_ask_it_and_by_nobody_else(objects: tuple[Object, ...]) -> None:
+    policies = _policies(objects)
+    labels = {"app.kubernetes.io/name": "vectors-serve-vectors"}
+    (rule,) = (
+        rule
+        for spec in policies.values()
+        if "Ingress" in spec["policyTypes"] and _selects(spec["podSelector"], labels)
+        for rule in spec["ingress"]
+    )
+    (peer,) = rule["from"]
+    assert [port["port"] for port in rule["ports"]] == [8080]
+    for each, template in templates(objects):
+        if deployable := ALL.get(each["metadata"]["name"]):
+            found = template["metadata"]["labels"]
+            asks = "SUTAZAI_VECTORS_URL" in deployable.env
+            assert _selects(peer["podSelector"], found) is asks, deployable.name
+            leaves = policies["asks-vectors-serve-vectors"]
+            assert _selects(leaves["podSelector"], found) is asks
+    assert {peer["podSelector"]["matchLabels"]["app.kubernetes.io/name"] for peer in _peers(leaves)} == {
+        "vectors-serve-vectors"
+    }
+    assert "SUTAZAI_VECTORS_URL" in ALL["vectors-search-vectors"].env
+
+
 def test_only_those_named_may_leave_and_never_to_private_networks(objects: tuple[Object, ...]) -> None:
     leaving = {}
     for name, spec in _policies(objects).items():
@@ -99,7 +124,8 @@ def test_only_those_named_may_leave_and_never_to_private_networks(objects: tuple
             leaving[spec["podSelector"]["matchLabels"]["app.kubernetes.io/name"]] = blocks
             assert name.endswith("-outward")
     asking = {name for name, each in HERE.items() if each.leaves}
-    assert leaving.keys() == asking - {"everything"}
+    # Where models of embeddings are is for an operator to say, who knows whether that is outside at all.
+    assert leaving.keys() == asking - {"everything", "vectors-serve-vectors"}
     assert {"http-fetch"} <= leaving.keys()
     for blocks in leaving.values():
         assert {block["cidr"] for block in blocks} == {"0.0.0.0/0", "2000::/3"}
@@ -125,7 +151,8 @@ def test_whoever_has_a_store_may_reach_it(objects: tuple[Object, ...]) -> None:
             reached = {
                 name.removeprefix("to-")
                 for name, spec in policies.items()
-                if name in {f"to-{store}" for store in ("postgres", "redis", "rabbitmq", "neo4j")}
+                if name
+                in {f"to-{store}" for store in ("chroma", "neo4j", "postgres", "qdrant", "rabbitmq", "redis", "s3")}
                 and _selects(spec["podSelector"], labels)
             }
             assert reached == set(deployable.stores), deployable.name

@@ -82,7 +82,8 @@ def test_names_that_collide_or_are_no_labels_are_refused() -> None:
 def test_what_is_called_comes_and_goes_and_what_works_by_itself_stays() -> None:
     for spec in SPECS:
         if isinstance(spec.trigger, Every | Service | WebSocket):
-            assert ALL[spec.deployed].kind == "deployment"
+            disk = isinstance(spec.trigger, Service) and spec.trigger.disk_gib > 0
+            assert ALL[spec.deployed].kind == ("statefulset" if disk else "deployment")
     assert ALL["auth-login"].kind == ALL["http-fetch"].kind == "function"
     # They work on one folder, which neither Knative's functions nor those of OpenFaaS can have.
     assert ALL["filesystem"].kind == ALL["users-erase-user-files"].kind == "deployment"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.catalog import agents, all_functions
+from shared.catalog import DOCUMENTS, agents, all_functions
 from shared.errors import MethodNotAllowed, NotFound
 from shared.function import Http, Mcp, WebSocket
 from shared.manifests.kong.document import document
@@ -24,7 +24,12 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 PROBES = ("/health/live", "/health/ready")
 PLACES = {"knative": KNATIVE, "openfaas": OPENFAAS, "compose": COMPOSE}
 SPECS = {spec.deployed: spec for spec in all_functions() if isinstance(spec.trigger, Http | WebSocket)}
-AGENTS = {name: {spec.tool.name for spec in actions} for name, actions in agents(all_functions()).items()}
+# What indexes documents is no MCP server.
+AGENTS = {
+    name: {spec.tool.name for spec in actions}
+    for name, actions in agents(all_functions()).items()
+    if name != DOCUMENTS
+}
 # Those of each server, by its name and path.
 BRIDGES = {spec.deployed: spec.trigger.path for spec in all_functions() if isinstance(spec.trigger, Mcp)}
 TOOLS = {

@@ -29,6 +29,7 @@ from shared.stores.gcra import Plan
 from shared.stores.limits import RedisLimits
 from shared.stores.postgres.database import Database
 from shared.stores.redis import Cache
+from tests.engine import mortal
 from tests.stores._hammer import PLAN
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -49,7 +50,7 @@ class Valkey:
     def start(self) -> None:
         service = self._service
         self._process = subprocess.Popen(
-            service.argv, env=dict(service.env or {}), cwd="/", user=service.uid, group=service.gid,
+            mortal(service.argv), env=dict(service.env or {}), cwd="/", user=service.uid, group=service.gid,
             stdout=subprocess.DEVNULL,
         )  # fmt: skip
         deadline = time.monotonic() + 10

@@ -16,6 +16,7 @@ _HEALTH = ("CMD", "python", "-m", "shared.probe")
 _KONG, _FRONTEND, _BRIDGE, _VECTORS = 20, 31, 32, 72
 _BACKENDS, _CONNECTOR, _KEEPER, _MIGRATE, _FOLDERS = (30, 33, 34), 35, 36, 37, 38
 _AGENTS, _AGENT_PORTS = 100, 11401
+_EMBEDDINGS = ("SUTAZAI_EMBEDDINGS_DIMENSION", "SUTAZAI_EMBEDDINGS_MODEL", "SUTAZAI_EMBEDDINGS_URL")
 # Those of the three backends: the seed's one, and what it had left free.
 _BACKEND_PORTS = (10200, 10202, 10203)
 
@@ -85,6 +86,8 @@ def _settings(answering: Sequence[Deployable]) -> dict[str, str]:
         "SUTAZAI_AMQP_PROFILE": "classic",
         "SUTAZAI_DATABASE_CONNECTIONS": "10",
         "SUTAZAI_DEFAULT_TIER": "${SUTAZAI_DEFAULT_TIER:-free}",
+        # A model elsewhere, where its operator names one.
+        **{name: f"${{{name}:-}}" for name in _EMBEDDINGS},
         "SUTAZAI_FUNCTION_URL": f"http://{{name}}:{PORT}",
         # As Kong calls them, and as people do.
         "SUTAZAI_HOSTS": ",".join(["backend", "sockets", "backend-1", "backend-2", "backend-3", "mcp-bridge", *agents]),
@@ -94,6 +97,7 @@ def _settings(answering: Sequence[Deployable]) -> dict[str, str]:
         "SUTAZAI_REPLICAS": str(len(_BACKENDS) + len(agents)),
         "SUTAZAI_TRUSTED_PROXIES": f"172.20.0.{_KONG}/32",
         "SUTAZAI_UI_ORIGINS": origins,
+        "SUTAZAI_VECTORS_URL": f"http://vectors:{PORT}",
     }
 
 
@@ -165,7 +169,11 @@ def _ours(
     )
 
 
-_BUILD = {"context": "..", "dockerfile": "Dockerfile", "args": {"EXTRAS": "all"}}
+_BUILD = {
+    "context": "..",
+    "dockerfile": "Dockerfile",
+    "args": {"EXTRAS": "all", "LOCK": "requirements.lock requirements-models.lock"},
+}
 
 
 def _mounted(name: str) -> str:

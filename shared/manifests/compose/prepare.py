@@ -32,6 +32,9 @@ _MADE: Mapping[str, tuple[str, str]] = {
     "chroma-url": ("chroma", "http://chroma:8000"),
 }
 
+# Empty until their operator has one.
+_OPTIONAL = ("embeddings-key",)
+
 
 def prepare(folder: Path) -> list[Path]:
     """Returns what it wrote: at a second time, nothing. Raises ConfigurationError."""
@@ -43,6 +46,7 @@ def prepare(folder: Path) -> list[Path]:
     passwords = {store: f"{store}-password" for store in _STORES}
     written = [name for name in passwords.values() if _make(folder / name, _password)]
     written += [name for name in wanted if name.endswith(".key") and _make(folder / name, _key)]
+    written += [name for name in _OPTIONAL if name in wanted and _make(folder / name, bytes)]
     made = {
         name: form.format((folder / passwords[store]).read_text()).encode() for name, (store, form) in _MADE.items()
     }

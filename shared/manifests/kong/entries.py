@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shared.catalog import agents
+from shared.catalog import DOCUMENTS, agents
 from shared.endpoints import result_type
 from shared.function import MIB, Http, Mcp, Spec, Tool, WebSocket
 from shared.manifests.deployables import Deployable, Kind, deployables
@@ -41,7 +41,8 @@ class Entry:
 def entries(specs: Sequence[Spec]) -> list[Entry]:
     """In order of name. Raises ValueError where a path is declared twice."""
     deployed = {each.name: each for each in deployables(specs)}
-    acting = agents(tuple(specs))
+    # What indexes documents is given its tasks by the API for documents alone.
+    acting = {name: actions for name, actions in agents(tuple(specs)).items() if name != DOCUMENTS}
     found = [_agent(deployed[name], actions) for name, actions in acting.items()]
     for spec in specs:
         match spec.trigger:

@@ -78,19 +78,26 @@ class RabbitBus:
     async def _hear_wake_ups(self) -> None:
         try:
             await self._hear_from_now_on()
+        except Unavailable:
+            # While nobody can be woken, whoever runs looks for work by itself.
+            self._tell_all()
+            raise
         finally:
             self._tried.set()
 
     async def _hear_from_now_on(self) -> None:
         async with self._link.channel(prefetch=_PREFETCH) as channel:
             # Wake-ups may have been lost while nobody listened.
-            for agents, heard in self._hearers:
-                for agent in agents:
-                    heard(WakeUp(agent, 1))
+            self._tell_all()
             self._tried.set()
             async for message in deliveries(channel, TASK_QUEUE):
                 await self._note(message)
                 await acknowledge(message)
+
+    def _tell_all(self) -> None:
+        for agents, heard in self._hearers:
+            for agent in agents:
+                heard(WakeUp(agent, 1))
 
     async def _note(self, message: AbstractIncomingMessage) -> None:
         try:

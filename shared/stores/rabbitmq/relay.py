@@ -60,10 +60,11 @@ class Relay:
 
     async def _carry_to(self, group: Sequence[Progress], after: int, newest: int) -> None:
         names = [consumer.name for consumer in group]
-        types = {consumer.type for consumer in group if consumer.type} | (self._outside if _OUTSIDE in names else set())
+        types = {consumer.type for consumer in group if consumer.type}
+        outside = sorted(self._outside) if _OUTSIDE in names else []
         while after < newest:
             rows = await self._consumers.events(
-                after=after, upto=newest, types=sorted(types), names=names, limit=_BATCH
+                after=after, upto=newest, types=sorted(types), names=names, outside=outside, limit=_BATCH
             )
             await self._link.publish([out for row in rows for out in self._addressed(row, group)])
             after = rows[-1]["seq"] if len(rows) == _BATCH else newest
@@ -78,7 +79,9 @@ class Relay:
             if consumer.name == only or (only is None and consumer.type == row["type"])
         ]
         outside = any(consumer.name == _OUTSIDE for consumer in group)
-        if outside and only is None and row["type"] in self._outside:
+        # There events go by their type alone: what is sent again to one comes to all who want the type, and they know
+        # its id.
+        if outside and row["type"] in self._outside:
             out.append(Outgoing(EVENTS, row["type"], message))
         return out
 
