@@ -12,7 +12,7 @@ import signal
 import socket
 import struct
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -23,7 +23,7 @@ from shared.catalog import load
 from shared.config import Settings
 from shared.confine import confine
 from shared.dialogue import Dialogue
-from shared.function import MIB, LogLevel
+from shared.function import MIB, LogLevel, Spec
 from shared.perform import RunContext, perform
 from shared.ports.tasks import Outcome
 from shared.strict_json import Json
@@ -32,6 +32,11 @@ from shared.wiring import Ports, import_adapters
 
 MEMORY_BYTES = 2048 * MIB
 _PR_SET_PDEATHSIG = 1
+# What stands on this machine for a store or a service, by the port that leads to it.
+_PLACES: Mapping[str, Callable[[Settings], Path]] = {
+    "shared.ports.objects.Objects": lambda settings: settings.objects_dir,
+    "shared.ports.vector_service.VectorService": lambda settings: settings.keys_dir / "vectors.key",
+}
 
 
 class _Telling:
@@ -125,9 +130,13 @@ async def _run(job: dict[str, Json], ports: Ports, answers: BinaryIO) -> Outcome
     )
 
 
-def _guard(settings: Settings) -> None:
-    """Dies with its parent, stays within its memory, and sees little of the file system."""
-    _die_with_parent()
+def needed(spec: Spec) -> frozenset[str]:
+    """The ports of an action whose adapters read places that other actions must not see."""
+    return frozenset(_PLACES).intersection(f"{port.__module__}.{port.__qualname__}" for port in spec.ports.values())
+
+
+def _guard(settings: Settings, spec: Spec) -> None:
+    """Stays within its memory, and sees little of the file system: what its first action needs, and its like."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     # Where nothing may be written, there are no files: most agents have none.
     with suppress(OSError):
@@ -136,7 +145,8 @@ def _guard(settings: Settings) -> None:
     code = [Path(place) for place in {*sys.path, sys.prefix, sys.base_prefix} if place]
     # Where names are resolved is often written elsewhere, and only linked to.
     system = [*map(Path, ("/usr", "/lib", "/lib64", "/etc", "/dev")), Path("/etc/resolv.conf").resolve().parent]
-    confine(read_write=[settings.files_dir], read_only=[*code, *system])
+    places = [_PLACES[name](settings) for name in sorted(needed(spec))]
+    confine(read_write=[settings.files_dir], read_only=[*code, *system, *places])
 
 
 def _die_with_parent() -> None:
@@ -146,11 +156,15 @@ def _die_with_parent() -> None:
 def _serve(connection: socket.socket, settings: Settings) -> None:
     """The life of a child: jobs in, outcomes out, until the other end closes."""
     jobs, answers = connection.makefile("rb"), connection.makefile("wb")
-    _guard(settings)
+    _die_with_parent()
+    if (job := read(jobs)) is None:
+        return
+    _guard(settings, load(str(job["module"])))
     with asyncio.Runner() as runner:
         ports = Ports(settings)
-        while job := read(jobs):
+        while job is not None:
             write(answers, {"outcome": outcome_message(runner.run(_run(job, ports, answers)))})
+            job = read(jobs)
         runner.run(ports.__aexit__())
 
 

@@ -8,11 +8,13 @@ import signal
 import socket
 import struct
 import sys
+from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import chain
 
 from shared import strict_json
-from shared.child import dialogue_message, framed, hear
+from shared.child import dialogue_message, framed, hear, needed
 from shared.dialogue import Questions
 from shared.errors import Unavailable
 from shared.function import Spec
@@ -128,9 +130,10 @@ class Children:
         # Of each agent: one whose actions block holds up no other's.
         self._slots = {spec.agent: asyncio.Semaphore(size) for spec in specs}
         # Mostly actions that wait rather than block, and there are many after a worker has died.
-        self._slots_alone = asyncio.Semaphore(size * 4)
+        self._slots_alone = asyncio.Semaphore(size * 8)
         self._size = size
-        self._idle: list[_Child] = []
+        # By what their first job has let them see.
+        self._idle: dict[frozenset[str], list[_Child]] = defaultdict(list)
         self._leaving = False
         self._hurry = asyncio.Event()
         self._warming: asyncio.Task[None] | None = None
@@ -144,7 +147,7 @@ class Children:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._hurry.wait(), _WARM_AFTER_S)
         if not self._leaving:
-            self._idle.append(await self._nursery.child())
+            self._idle[frozenset()].append(await self._nursery.child())
 
     async def _warmed(self) -> None:
         """Whoever wants a child by then gets that one."""
@@ -160,8 +163,9 @@ class Children:
             (failure,) = await asyncio.gather(self._warming, return_exceptions=True)
             if isinstance(failure, Exception):
                 logger.error("no child could be started ahead: %r", failure)
-        while self._idle:
-            self._idle.pop().kill()
+        for child in chain.from_iterable(self._idle.values()):
+            child.kill()
+        self._idle.clear()
         await self._nursery.close()
 
     async def run(self, spec: Spec, task: Claimed, run: RunContext, *, timeout_s: float, alone: bool) -> Outcome:
@@ -178,7 +182,7 @@ class Children:
         }
         try:
             slots = self._slots_alone if alone else self._slots[spec.agent]
-            async with slots, self._child(alone=alone) as child, asyncio.timeout(timeout_s + 0.25):
+            async with slots, self._child(needed(spec), alone=alone) as child, asyncio.timeout(timeout_s + 0.25):
                 outcome = await child.ask(job, run)
         except TimeoutError:
             return timed_out(timeout_s)
@@ -197,26 +201,26 @@ class Children:
         )
 
     @asynccontextmanager
-    async def _child(self, *, alone: bool) -> AsyncIterator[_Child]:
+    async def _child(self, sees: frozenset[str], *, alone: bool) -> AsyncIterator[_Child]:
         child = None
         if not alone:
             await self._warmed()
-            child = self._taken()
+            child = self._taken(sees)
         child = child or await self._nursery.child()
         try:
             yield child
         except BaseException:
             child.kill()
             raise
-        if alone or len(self._idle) >= self._size:
+        if alone or len(self._idle[sees]) >= self._size:
             child.kill()
         else:
-            self._idle.append(child)
+            self._idle[sees].append(child)
 
-    def _taken(self) -> _Child | None:
+    def _taken(self, sees: frozenset[str]) -> _Child | None:
         """An idle one that has not died meanwhile."""
-        while self._idle:
-            child = self._idle.pop()
+        while self._idle[sees]:
+            child = self._idle[sees].pop()
             if child.lives:
                 return child
             child.kill()

@@ -225,10 +225,12 @@ class Worker:
             outcome = _CANCELLED if work.cancelled() else work.result()
         finally:
             work.cancel()
-            self._held.pop(task.id, None)
             # Nobody comes back to an attached row: whoever answers calls anew.
             final = outcome if outcome.asks is None else replace(outcome, asks=None)
-            written = await asyncio.shield(self._finish(task, final))
+            finishing = asyncio.create_task(self._finish(task, final))
+            # Until its end is written it is held, or it would be taken for one that nobody knows of.
+            finishing.add_done_callback(lambda _: self._held.pop(task.id, None))
+            written = await asyncio.shield(finishing)
         return outcome if written else _CANCELLED
 
     def _start(self, task: Claimed) -> "asyncio.Task[None]":
@@ -276,6 +278,8 @@ class Worker:
 
     async def _beat(self) -> None:
         while True:
+            # Joining counts as the first one: a replica that was woken for a call does nothing else before it.
+            await asyncio.sleep(BEAT_S)
             try:
                 async with asyncio.timeout(BEAT_S * 2):
                     lost = await self._queue.beat(self._id, [held.task for held in self._held.values()])
@@ -285,7 +289,6 @@ class Worker:
                     self._drop(lost)
             except (Unavailable, TimeoutError):
                 logger.warning("no beat: the record cannot be reached")
-            await asyncio.sleep(BEAT_S)
 
     async def _rejoin(self) -> None:
         """Declared dead, while it was stopped or cut off: all it holds belongs to others now."""

@@ -3,16 +3,11 @@
 import fcntl
 import os
 import shutil
-import signal
-import socket
 import subprocess
-import tempfile
-import time
+from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from tests.rabbitmq import _free_ports
+from tests.engine import Engine
 
 _POM = Path(__file__).parent / "neo4j_server" / "pom.xml"
 _PASSWORD = "only-for-tests"
@@ -33,58 +28,32 @@ server.bolt.telemetry.enabled=false
 _OPENED = ("java.base/java.nio", "java.base/java.io", "java.base/sun.nio.ch", "java.base/java.util.concurrent")
 
 
-class Neo4j:
-    """`with Neo4j() as server:` starts it, and ends it.
+class Neo4j(Engine):
+    """Raises RuntimeError where Java or Maven are not installed."""
 
-    Raises RuntimeError where Java or Maven are not installed, or with the server's log where it does not start.
-    """
+    name = "Neo4j"
+    # Of Bolt: the server picks one of four versions.
+    greeting = b"\x60\x60\xb0\x17\x00\x04\x04\x05\x00\x00\x02\x04" + bytes(8)
+    answer = (4, b"")
+    start_within_s = 300
 
     def __init__(self) -> None:
         self._jars = _jars()
-        self.home = Path(tempfile.mkdtemp(prefix="sutazai-neo4j-"))
-        [self.port] = _free_ports(1)
-        self._process: subprocess.Popen[bytes] | None = None
+        super().__init__()
         (self.home / "conf").mkdir()
         (self.home / "conf" / "neo4j.conf").write_text(_CONFIGURATION.format(port=self.port))
         self._administer("dbms", "set-initial-password", _PASSWORD)
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.kill()
-        shutil.rmtree(self.home, ignore_errors=True)
+    @property
+    def command(self) -> Sequence[str]:
+        folders = (f"--home-dir={self.home}", f"--config-dir={self.home / 'conf'}")
+        opened = [f"--add-opens={package}=ALL-UNNAMED" for package in _OPENED]
+        memory = ("-Xms512m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=4")
+        return [_tool("java"), *memory, *opened, "-cp", self._jars, "org.neo4j.server.CommunityEntryPoint", *folders]
 
     @property
     def url(self) -> str:
         return f"bolt://neo4j:{_PASSWORD}@127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        """Returns once it takes connections."""
-        folders = (f"--home-dir={self.home}", f"--config-dir={self.home / 'conf'}")
-        opened = [f"--add-opens={package}=ALL-UNNAMED" for package in _OPENED]
-        memory = ("-Xms512m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=4")
-        command = [_tool("java"), *memory, *opened, "-cp", self._jars, "org.neo4j.server.CommunityEntryPoint", *folders]
-        with (self.home / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-        deadline = time.monotonic() + 300
-        while time.monotonic() < deadline and self._process.poll() is None:
-            if self._answers():
-                return
-            time.sleep(0.1)
-        self.kill()
-        raise RuntimeError(f"Neo4j did not start:\n{(self.home / 'server.log').read_text()[-3000:]}")
-
-    def stop(self) -> None:
-        """In good order, as an operator would."""
-        self._end(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """By kill -9."""
-        self._end(signal.SIGKILL)
 
     def empty(self) -> None:
         """Takes away all nodes; what stands of the schema does no harm."""
@@ -101,22 +70,6 @@ class Neo4j:
         assert self._process is None
         for kind in ("databases", "transactions"):
             shutil.rmtree(self.home / "data" / kind / "neo4j", ignore_errors=True)
-
-    def _answers(self) -> bool:
-        """The handshake of Bolt: the server picks one of four versions."""
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
-                connection.settimeout(5)
-                connection.sendall(b"\x60\x60\xb0\x17\x00\x04\x04\x05\x00\x00\x02\x04\x00\x00\x00\x00\x00\x00\x00\x00")
-                return len(connection.recv(4)) == 4
-        except OSError:
-            return False
-
-    def _end(self, by: signal.Signals) -> None:
-        if self._process is not None:
-            self._process.send_signal(by)
-            self._process.wait(60)
-            self._process = None
 
     def _administer(self, *arguments: str) -> None:
         done = subprocess.run(

@@ -2,18 +2,15 @@
 
 import os
 import shutil
-import signal
-import socket
 import subprocess
-import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
 from urllib.parse import quote
 from uuid import uuid4
+
+from tests.engine import Engine, free_ports, mortal
 
 _USER = "sutazai"
 _PASSWORD = "only-for-tests"
@@ -28,70 +25,46 @@ log.file.level = warning
 """
 
 
-class RabbitMQ:
-    """`with RabbitMQ() as broker:` starts it, and ends it with its epmd.
+class RabbitMQ(Engine):
+    """One node, and the epmd that it is found by. Raises RuntimeError where Debian's package is not installed."""
 
-    Raises RuntimeError where Debian's package is not installed, or with the broker's log where it does not start.
-    """
+    name = "RabbitMQ"
+    greeting = b"AMQP\x00\x00\x09\x01"
+    answer = (1, b"\x01")
+    start_within_s = 90
 
     def __init__(self) -> None:
+        super().__init__()
         # Its user on Debian is another than ours, and as root it drops to nobody: the folder is for all to enter.
-        self.home = Path(tempfile.mkdtemp(prefix="sutazai-rabbitmq-"))
         self.home.chmod(0o755)
-        self.port, self._distribution, self._epmd = _free_ports(3)
+        self._distribution, self._epmd = free_ports(2)
         self._node = f"sutazai{self.port}@localhost"
         self._cookie = uuid4().hex
-        self._process: subprocess.Popen[bytes] | None = None
+        self._configure()
         # The node would start one as a daemon, which then outlives it.
-        self._names = subprocess.Popen(["epmd"], env=self._environ, start_new_session=True)
+        self._names = subprocess.Popen(mortal(["epmd"]), env=self.environ, start_new_session=True)
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
+    def _configure(self) -> None:
+        settings = _CONFIGURATION.format(port=self.port, user=_USER, password=_PASSWORD)
+        (self.home / "rabbitmq.conf").write_text(settings)
+        (self.home / "enabled_plugins").write_text("[].\n")
+        cookie = self.home / ".erlang.cookie"
+        cookie.write_text(self._cookie)
+        cookie.chmod(0o400)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.kill()
+        super().__exit__(kind, error, trace)
         self._names.kill()
         self._names.wait(10)
-        shutil.rmtree(self.home, ignore_errors=True)
 
     @property
-    def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
+    def command(self) -> Sequence[str]:
+        return [_script("rabbitmq-server")]
 
     def url(self, vhost: str = "/") -> str:
         return f"amqp://{_USER}:{_PASSWORD}@127.0.0.1:{self.port}/{quote(vhost, safe='')}"
-
-    def start(self) -> None:
-        """Returns once it takes connections."""
-        (self.home / "rabbitmq.conf").write_text(_CONFIGURATION.format(port=self.port, user=_USER, password=_PASSWORD))
-        (self.home / "enabled_plugins").write_text("[].\n")
-        cookie = self.home / ".erlang.cookie"
-        if not cookie.exists():
-            cookie.write_text(self._cookie)
-            cookie.chmod(0o400)
-        with (self.home / "broker.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [_script("rabbitmq-server")], env=self._environ, stdout=log, stderr=log, start_new_session=True
-            )
-        deadline = time.monotonic() + 90
-        while time.monotonic() < deadline and self._process.poll() is None:
-            if self._answers():
-                return
-            time.sleep(0.05)
-        self.kill()
-        raise RuntimeError(f"RabbitMQ did not start:\n{(self.home / 'broker.log').read_text()[-3000:]}")
-
-    def stop(self) -> None:
-        """In good order, as an operator would."""
-        self._end(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """The node and its helpers, by kill -9."""
-        self._end(signal.SIGKILL)
 
     def wipe(self) -> None:
         """Everything it has stored is gone; it must be down."""
@@ -116,7 +89,7 @@ class RabbitMQ:
         called = subprocess.run(
             ["erl_call", "-n", self._node, "-c", self._cookie, "-e"],
             input=f"{expression}\n".encode(),
-            env=self._environ,
+            env=self.environ,
             capture_output=True,
             timeout=30,
             check=True,
@@ -127,8 +100,10 @@ class RabbitMQ:
         return answer[5:].rstrip("}")
 
     @property
-    def _environ(self) -> dict[str, str]:
+    def environ(self) -> dict[str, str]:
         return {
+            # Its script becomes the node, rather than waiting for it: one process, which is the one that is killed.
+            "RUNNING_UNDER_SYSTEMD": "true",
             "PATH": os.environ.get("PATH", os.defpath),
             "LC_ALL": "C.UTF-8",
             "HOME": str(self.home),
@@ -146,40 +121,12 @@ class RabbitMQ:
             "ERL_EPMD_ADDRESS": "127.0.0.1",
         }
 
-    def _answers(self) -> bool:
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
-                connection.settimeout(5)
-                connection.sendall(b"AMQP\x00\x00\x09\x01")
-                return connection.recv(1) == b"\x01"
-        except OSError:
-            return False
-
-    def _end(self, by: signal.Signals) -> None:
-        if self._process is None:
-            return
-        if by == signal.SIGKILL:
-            # The script is one process, the node another: both are in the session that it was started in.
-            os.killpg(self._process.pid, by)
-        else:
-            self._process.send_signal(by)
-        self._process.wait(60)
-        self._process = None
-
 
 def _script(name: str) -> str:
     found = sorted(Path("/usr/lib/rabbitmq/lib").glob(f"rabbitmq_server-*/sbin/{name}"))
     if not found:
         raise RuntimeError("Debian's package rabbitmq-server is not installed")
     return str(found[-1])
-
-
-def _free_ports(count: int) -> list[int]:
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [server.getsockname()[1] for server in held]
-    for server in held:
-        server.close()
-    return ports
 
 
 @contextmanager

@@ -133,6 +133,8 @@ class Cluster:
         shape, run = self.shape, self._start
         self._environ = {
             **os.environ,
+            # An image is compiled once: what restarts here would otherwise compile everything each time.
+            "PYTHONDONTWRITEBYTECODE": "",
             "SUTAZAI_HOME": str(self.home),
             "SUTAZAI_POSTGRES_URL": urls.postgres,
             "SUTAZAI_REDIS_URL": urls.redis,

@@ -13,7 +13,7 @@ from tests.chaos.sweep import chosen, sweep
 from tests.report import Target, at_least, at_most, unsupported
 
 # On a machine that others use too they say nothing: these are looked at by `make chaos`.
-_TIMES = ("seconds from last fault to all ended",)
+_TIMES = ("seconds from last kill to all ended",)
 
 
 def _broken(targets: dict[str, Target]) -> dict[str, float]:

@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from shared.config import Settings
+from shared.dialogue import SILENT, Dialogue
 from shared.errors import Conflict, IdempotencyMismatch, NotFound, RateLimited, ToolError
 from shared.perform import RunContext, failed
 from shared.ports.ledger import Ledger
 from shared.ports.tasks import TERMINAL, Claimed, NewTask, Outcome, Queue, Status, Task, TaskError, Tasks
 from shared.ports.upkeep import Upkeep
+from shared.stores.postgres import questions
 from shared.stores.postgres import queue_sql as sql
 from shared.stores.postgres.database import Database, connect
 from shared.stores.postgres.upkeep import _NUMBER
@@ -392,15 +394,39 @@ def test_a_claim_whose_answer_was_lost_is_taken_back_while_its_worker_lives(sett
         worker = await here.join()
         known, forgotten = await here.claim(worker, 2)
         assert [known.id, forgotten.id] == ids
-        # A claim that has only just been made may be on its way to the worker.
+        # What it was given since it beat last may be on its way to the worker.
         await here.queue.beat(worker, [known])
         assert (await here.task(forgotten.id)).status == "running"
-        for task_id in ids:
-            await here.shift(task_id, created_at=30, started_at=30)
         assert await here.queue.beat(worker, [known]) == []
         assert [(await here.task(task_id)).status for task_id in ids] == ["running", "queued"]
         [again] = await here.claim(worker)
         assert (again.id, again.attempt, again.losses, again.fence) == (forgotten.id, 1, 1, 2)
+
+    play(settings, scenario)
+
+
+def test_a_claim_that_is_under_way_is_not_taken_back(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(here: House) -> None:
+        committed, answer = asyncio.Event(), asyncio.Event()
+
+        async def slow(*_: object) -> Dialogue:
+            committed.set()
+            await answer.wait()
+            return SILENT
+
+        monkeypatch.setattr(questions, "dialogue", slow)
+        task_id = await here.accept(dialogue=Dialogue(frozenset({"elicitation"})))
+        worker = await here.join()
+        claiming = asyncio.create_task(here.claim(worker))
+        await committed.wait()
+        for _ in range(3):
+            assert await here.queue.beat(worker, []) == []
+        answer.set()
+        [held] = await claiming
+        assert (held.id, held.fence, (await here.task(task_id)).status) == (task_id, 1, "running")
+        for _ in range(2):
+            assert await here.queue.beat(worker, [held]) == []
+        assert await here.queue.finish(held, DONE) is True
 
     play(settings, scenario)
 

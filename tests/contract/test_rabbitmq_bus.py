@@ -12,7 +12,7 @@ import pytest
 from events.base import Event
 from shared.config import Settings
 from shared.errors import Unavailable
-from shared.ports.bus import Bus
+from shared.ports.bus import Bus, WakeUp
 from shared.ports.upkeep import Upkeep
 from shared.stores.postgres.database import Database
 from shared.stores.postgres.outbox import record_event
@@ -86,3 +86,18 @@ def open_bus(
                 await asyncio.gather(*keepers, return_exceptions=True)
 
     return opened
+
+
+def test_whoever_serves_an_agent_looks_for_work_while_there_is_no_broker(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rabbitmq_bus, "_RECONNECT_S", 0.01)
+
+    async def scenario() -> None:
+        heard: asyncio.Queue[WakeUp] = asyncio.Queue()
+        async with Ports(replace(settings, amqp_url="amqp://127.0.0.1:1/")) as ports:
+            bus = await ports.open(Bus)
+            async with asyncio.timeout(30), bus.waking(["echo"], heard.put_nowait):
+                assert [await heard.get() for _ in range(3)] == [WakeUp("echo", 1)] * 3
+
+    asyncio.run(scenario())

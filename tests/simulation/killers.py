@@ -12,7 +12,10 @@ from unittest.mock import patch
 
 from functions.keeper import keep
 from shared import task_states
+from shared.dialogue import Questions
 from shared.errors import Unavailable
+from shared.ports.tasks import Outcome, TaskError
+from shared.stores.postgres import questions_sql
 from shared.stores.postgres import queue_sql as sql
 from shared.stores.postgres.database import Alone, connect
 from shared.task_states import State
@@ -27,7 +30,8 @@ from tests.simulation.world import World
 
 Mutant = SqlMutant | TreeMutant
 
-_STATEMENTS = ("ACCEPT", "CLAIM", "FINISH", "ATTACH", "CANCEL", "EXPIRE", "MAKE_DUE")
+_STATEMENTS = ("ACCEPT", "CLAIM", "FINISH", "ATTACH", "CANCEL", "EXPIRE", "MAKE_DUE", "BEAT")
+_OF_QUESTIONS = ("PARK", "GO_ON")
 # They share all but what they take back, and from whom: the first stands for the others in that.
 _TAKING_BACK = ("BURY_SLOT", "REAP", "REAP_ORPHANS", "LEAVE", "FORGOTTEN")
 _SHARED = ("_AGAIN", "_CALL_BACK", "_ENDED_AT", "_TYPE_OF_STATUS", "WITH_REASON", "TASK_LETTERS")
@@ -37,6 +41,7 @@ _ACTS = 60
 
 def statements() -> Iterator[SqlMutant]:
     texts = {name: getattr(sql, name) for name in (*_STATEMENTS, *_TAKING_BACK)}
+    texts |= {name: getattr(questions_sql, name) for name in _OF_QUESTIONS}
     shared = {name: getattr(sql, name) for name in _SHARED}
     yield from of_statements(texts, {**shared, "_AUDIT": sql._AUDIT.format(rows="e")})
 
@@ -71,7 +76,7 @@ def statement_fails(mutant: SqlMutant, here: Ground) -> str | None:
     """Where it does not do as it should; None for a survivor."""
     with ExitStack() as stack:
         for name, text in mutant.texts.items():
-            stack.enter_context(patch.object(sql, name, text))
+            stack.enter_context(patch.object(questions_sql if name in _OF_QUESTIONS else sql, name, text))
         trials = [partial(differ, seed, here, task_states) for seed in seeds()]
         corners = [partial(_cornered, corner, here) for corner in CORNERS]
         return _first([*trials, *corners, *(partial(scenario, here) for scenario in SCENARIOS)])
@@ -222,7 +227,8 @@ def _ended_first(
     here: Ground, record: PostgresRecord, worker: int, take_back: Callable[[], Coroutine[Any, Any, object]]
 ) -> str | None:
     held, other = record.claim(worker, 0, (0,), 2)
-    record.now += 21 * SECOND
+    record.now += SECOND
+    record.beat(worker, [held, other])
     with _beside(here) as say:
         claimed = record.claimed(held)
         say(sql.FINISH, [claimed.user_id], [claimed.id], [held.fence], ["succeeded"], [b"1"], [None], [None])
@@ -249,6 +255,21 @@ def four_losses_are_not_five(here: Ground) -> str | None:
     return None if letters == [[(0, 1)], []] else f"letters {letters}"
 
 
+def the_last_answer_lets_it_go_on(here: Ground) -> str | None:
+    """And neither the first one, nor what another task has asked."""
+    record, worker = _accepted(here, 2)
+    first, second = map(record.claimed, record.claim(worker, 0, (0,), 2))
+    wanted = TaskError(code="INPUT_REQUIRED", message="asked for")
+    for task, keys in ((first, ("one", "two")), (second, ("one",))):
+        asks = Questions({key: {} for key in keys})
+        here.run(here.queue.finish(task, Outcome("failed", error=wanted, asks=asks)))
+    claimable = []
+    for key in ("one", "two"):
+        here.run(here.tasks.answer(first.user_id, first.id, {key: {}}))
+        claimable.append(record.claimable())
+    return None if claimable == [{}, {0: 1}] else f"claimable {claimable}"
+
+
 async def _until_blocked(here: Ground) -> None:
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     while not await here.database.fetchval(waiting):
@@ -263,6 +284,7 @@ SCENARIOS: tuple[Callable[[Ground], str | None], ...] = (
     an_end_that_was_first_is_left_alone,
     an_end_that_was_first_is_not_forgotten,
     four_losses_are_not_five,
+    the_last_answer_lets_it_go_on,
 )
 
 # --- modules -------------------------------------------------------------------------------------------------------

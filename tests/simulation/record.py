@@ -11,7 +11,6 @@ from shared.task_states import Ran, State
 
 SECOND = 1_000_000
 ALIVE = 3 * SECOND
-FORGOTTEN = 20 * SECOND
 # The codes of errors that may pass by themselves.
 PASSING = frozenset({"SERVICE_UNAVAILABLE", "CALLER_LOST", "WORKER_LOST"})
 
@@ -87,6 +86,8 @@ class Record:
         self.rows: list[State | None] = []
         self.asked: list[Asked] = []
         self.workers: dict[int, int] = {}
+        # When each beat last.
+        self.beats: dict[int, int] = {}
         self.booted = 0
         self.keys: dict[tuple[int, str], tuple[int, int]] = {}
         self.effects: set[tuple[int, str]] = set()
@@ -232,9 +233,9 @@ class Record:
         self.workers[worker] = self.now + ALIVE
         lost = [one.task for one in held if not self._is_held(one)]
         known = {(one.task, one.fence) for one in held}
-        long_ago = self.now - FORGOTTEN
+        before, self.beats[worker] = self.beats.get(worker, 0), self.now
         mine = [(task, row) for task in self._running([worker]) if (row := self.rows[task])]
-        self._take_back([t for t, row in mine if (row.started_at or 0) < long_ago and (t, row.fence) not in known])
+        self._take_back([t for t, row in mine if (row.started_at or 0) < before and (t, row.fence) not in known])
         return lost
 
     def _is_held(self, one: Held) -> bool:

@@ -58,16 +58,18 @@ class Consumers:
         return newest
 
     async def events(
-        self, *, after: int, upto: int, types: Sequence[str], names: Sequence[str], limit: int
+        self, *, after: int, upto: int, types: Sequence[str], names: Sequence[str], outside: Sequence[str], limit: int
     ) -> list[Any]:
-        """Rows of `seq`, `consumer` and the envelope's columns, in order."""
+        """Rows of `seq`, `consumer` and the envelope's columns, in order. `outside`: of these types, those that are
+        addressed to anybody, too."""
         return await self._database.fetch(
             f"SELECT seq, consumer, {ENVELOPE} FROM events WHERE seq > $1 AND seq <= $2"
-            " AND (type = ANY($3) AND consumer IS NULL OR consumer = ANY($4)) ORDER BY seq LIMIT $5",
+            " AND (type = ANY($3) AND consumer IS NULL OR consumer = ANY($4) OR type = ANY($5)) ORDER BY seq LIMIT $6",
             after,
             upto,
             list(types),
             list(names),
+            list(outside),
             limit,
         )
 

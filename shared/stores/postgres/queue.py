@@ -1,7 +1,9 @@
 """The workers' side of tasks in the record."""
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, Self
 from uuid import UUID, uuid4
 
@@ -20,8 +22,6 @@ logger = logging.getLogger("sutazai.queue")
 
 # A process beats once a second, so it may miss two beats; after that its tasks are free for others.
 ALIVE_S = 3.0
-# Longer than the answer to a claim is waited for.
-_FORGOTTEN_S = 20.0
 _UNREADABLE = Outcome("failed", error=TaskError(code="INTERNAL_ERROR", message="the task's input cannot be read"))
 _Finish = tuple[Claimed, Outcome]
 _Record = tuple[UUID, NewTask, Outcome, float]
@@ -34,6 +34,9 @@ class PostgresQueue:
         self._finishing: Batcher[_Finish, bool] = Batcher(self._finish, size=32, parallel=2)
         # One batch at a time: what a statement costs is shared by more rows, and none of their callers waits longer.
         self._recording: Batcher[_Record, UUID] = Batcher(self._record, size=64)
+        # Claims under way, and of each worker the last beat at which there were none, by the record's clock.
+        self._asking = 0
+        self._quiet: dict[UUID, datetime] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -59,23 +62,16 @@ class PostgresQueue:
         return worker
 
     async def beat(self, worker: UUID, held: Sequence[Claimed]) -> list[UUID] | None:
-        rows = await self._database.fetch(
-            "WITH alive AS ("
-            "   UPDATE workers SET alive_until = now() + make_interval(secs => $2) WHERE id = $1 RETURNING id)"
-            " SELECT alive.id AS worker, lost.id FROM alive LEFT JOIN LATERAL ("
-            "   SELECT h.id FROM unnest($3::uuid[], $4::uuid[], $5::bigint[]) AS h (user_id, id, fence)"
-            "   LEFT JOIN agent_executions e ON e.user_id = h.user_id AND e.id = h.id AND e.fence = h.fence"
-            "     AND e.status = 'running' WHERE e.id IS NULL) lost ON true",
-            worker,
-            ALIVE_S,
-            [task.user_id for task in held],
-            [task.id for task in held],
-            [task.fence for task in held],
-        )
+        quiet = self._quiet.pop(worker, None)
+        ids, fences = [task.id for task in held], [task.fence for task in held]
+        rows = await self._database.fetch(sql.BEAT, worker, ALIVE_S, [task.user_id for task in held], ids, fences)
         if not rows:
             return None
-        ids, fences = [task.id for task in held], [task.fence for task in held]
-        await self._database.execute(sql.FORGOTTEN, worker, _FORGOTTEN_S, ids, fences)
+        if quiet is not None:
+            # What it was given before then and does not hold by now, it never heard of.
+            await self._database.execute(sql.FORGOTTEN, worker, quiet, ids, fences)
+        if latest := quiet if self._asking else rows[0]["at"]:
+            self._quiet[worker] = latest
         return [row["id"] for row in rows if row["id"]]
 
     async def bury(self, place: str) -> None:
@@ -85,17 +81,27 @@ class PostgresQueue:
         await self._database.execute(sql.LEAVE, worker)
 
     async def claim(self, worker: UUID, agent: str, tools: Collection[str], limit: int) -> list[Claimed]:
-        rows = await self._database.fetch(sql.CLAIM, worker, agent, list(tools), limit)
-        claimed = []
-        for row in rows:
-            try:
-                parameters = open_column(self._codec, "input_data", row["id"], row["input_data"])
-                claimed.append(_claimed(row, parameters, await self._dialogue(row)))
-            except ConfigurationError:
-                # Its key is gone, or newer than this version: its neighbours in the batch can still run.
-                logger.exception("the input of task %s cannot be read", row["id"])
-                await self.finish(_claimed(row, {}), _UNREADABLE)
-        return claimed
+        with self._under_way():
+            rows = await self._database.fetch(sql.CLAIM, worker, agent, list(tools), limit)
+            claimed = []
+            for row in rows:
+                try:
+                    parameters = open_column(self._codec, "input_data", row["id"], row["input_data"])
+                    claimed.append(_claimed(row, parameters, await self._dialogue(row)))
+                except ConfigurationError:
+                    # Its key is gone, or newer than this version: its neighbours in the batch can still run.
+                    logger.exception("the input of task %s cannot be read", row["id"])
+                    await self.finish(_claimed(row, {}), _UNREADABLE)
+            return claimed
+
+    @contextmanager
+    def _under_way(self) -> Iterator[None]:
+        """Until whoever asks for tasks has them, or has heard that there was no answer."""
+        self._asking += 1
+        try:
+            yield
+        finally:
+            self._asking -= 1
 
     async def _dialogue(self, row: Any) -> Dialogue:
         if row["askable"] is None and row["dialogue"] is None:
@@ -141,18 +147,9 @@ class PostgresQueue:
 
     async def attach(self, worker: UUID, new: NewTask) -> Claimed:
         task_id = uuid4()
-        row = await self._database.fetchrow(
-            sql.ATTACH,
-            task_id,
-            new.user_id,
-            new.agent,
-            new.tool,
-            self._input(task_id, new),
-            new.priority,
-            new.timeout_ms,
-            new.ttl_s,
-            worker,
-        )
+        args = (new.user_id, new.agent, new.tool, self._input(task_id, new), new.priority, new.timeout_ms, new.ttl_s)
+        with self._under_way():
+            row = await self._database.fetchrow(sql.ATTACH, task_id, *args, worker)
         if row is None:
             raise Unavailable("this worker was declared dead")
         return _claimed(row, dict(new.parameters))

@@ -214,13 +214,27 @@ REAP_ORPHANS = _take_back(
 LEAVE = _take_back("DELETE FROM workers WHERE id = $1 RETURNING id", losses=0)
 BURY_SLOT = _take_back("DELETE FROM workers WHERE slot = $1 RETURNING id")
 BURY_PLACE = _take_back("DELETE FROM workers WHERE starts_with(slot, $1) RETURNING id")
-# $1 worker, $2 seconds, $3 ids, $4 fences.
-# What it was given so long ago and does not hold: the answer to its claim was lost.
+# $1 worker, $2 a time, $3 ids, $4 fences.
+# What it was given before then and does not hold: the answer to its claim was lost.
 FORGOTTEN = _take_back(
     "SELECT $1::uuid AS id",
-    "AND e.started_at < now() - make_interval(secs => $2) AND NOT EXISTS ("
+    "AND e.started_at < $2 AND NOT EXISTS ("
     "SELECT FROM unnest($3::uuid[], $4::bigint[]) AS h (id, fence) WHERE h.id = e.id AND h.fence = e.fence)",
 )
+
+# $1 worker, $2 seconds, $3.. arrays of what it holds: users, ids, fences.
+# A row for each that it holds no longer, or one without; none where it was declared dead.
+BEAT = """
+WITH alive AS (
+    UPDATE workers SET alive_until = now() + make_interval(secs => $2) WHERE id = $1 RETURNING id
+)
+SELECT now() AS at, lost.id FROM alive LEFT JOIN LATERAL (
+    SELECT h.id FROM unnest($3::uuid[], $4::uuid[], $5::bigint[]) AS h (user_id, id, fence)
+    LEFT JOIN agent_executions e
+        ON e.user_id = h.user_id AND e.id = h.id AND e.fence = h.fence AND e.status = 'running'
+    WHERE e.id IS NULL
+) lost ON true
+"""
 
 EXPIRE = f"""
 WITH e AS (

@@ -53,7 +53,7 @@ class PostgresTasks:
         return await self._accepting.submit(tasks)
 
     async def _accept(self, requests: Sequence[Sequence[NewTask]]) -> list[list[UUID] | Exception]:
-        results: list[list[UUID] | Exception | None] = [await self._refusal(request) for request in requests]
+        results: list[list[UUID] | Exception | None] = [await self.refusal(request) for request in requests]
         while left := [n for n, result in enumerate(results) if result is None]:
             try:
                 found = await self._insert([requests[n] for n in left])
@@ -61,18 +61,20 @@ class PostgresTasks:
                 left, found = [left[at] for at in mixed.places], [_mismatch() for _ in mixed.places]
             for n, result in zip(left, found, strict=True):
                 results[n] = result
-        asked = [new for request in requests for new in request]
-        for agent, count in Counter(new.agent for new in asked).items():
-            urgency = max(new.priority for new in asked if new.agent == agent)
-            self._signals.send("accepted", f"{agent} {count} {urgency}")
+        self.wake([new for request in requests for new in request])
         return [result for result in results if result is not None]
+
+    def wake(self, accepted: Sequence[NewTask]) -> None:
+        for agent, count in Counter(new.agent for new in accepted).items():
+            urgency = max(new.priority for new in accepted if new.agent == agent)
+            self._signals.send("accepted", f"{agent} {count} {urgency}")
 
     async def _insert(self, requests: Sequence[Sequence[NewTask]]) -> list[list[UUID] | Exception]:
         """Raises _Mixed, having written nothing, when a key stands for another request but not all of its tasks' do."""
         rows = [(uuid4(), new) for request in requests for new in request]
         may_mix = any(len(request) > 1 and request[0].key is not None for request in requests)
         async with self._database.transaction() if may_mix else self._database.connection() as connection:
-            written = await self._write(connection, rows)
+            written = await self.write(connection, rows)
             earlier = await _earlier(connection, [new for task_id, new in rows if task_id not in written])
             ids = iter(rows)
             given = [
@@ -87,7 +89,8 @@ class PostgresTasks:
                 raise _Mixed(mixed)
         return [_mismatch() if None in mine else [task_id for task_id in mine if task_id] for mine in given]
 
-    async def _write(self, connection: Connection, rows: Sequence[tuple[UUID, NewTask]]) -> set[UUID | None]:
+    async def write(self, connection: Connection, rows: Sequence[tuple[UUID, NewTask]]) -> set[UUID | None]:
+        """In a transaction of the caller's, who looks for a refusal before it, and wakes workers after it."""
         inserted = await connection.fetch(
             sql.ACCEPT,
             [task_id for task_id, _ in rows],
@@ -109,7 +112,7 @@ class PostgresTasks:
         )
         return {row["id"] for row in inserted}
 
-    async def _refusal(self, request: Sequence[NewTask]) -> Exception | None:
+    async def refusal(self, request: Sequence[NewTask]) -> Exception | None:
         """Queues are bounded by the keeper's count of a moment ago, so a burst may pass by a little."""
         depths = await self._depths.read()
         for new in request:

@@ -1,9 +1,12 @@
 """The keeper's hands in the record."""
 
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 
+from shared.catalog import agent_names
 from shared.config import Settings
+from shared.gauges import Gauges
 from shared.ports.bus import WakeUp
 from shared.ports.signals import Signals
 from shared.stores.postgres import queue_sql as sql
@@ -14,6 +17,8 @@ from shared.stores.postgres.one_active import one_active
 _MOST_WANTED = 32
 # Owners with fewer waiting tasks than this are far from every usual bound.
 _DEEP = 1000
+# Depths are looked at every second by whoever is active; who is not any more has none to show.
+_SHOWN_S = 10.0
 
 _NUMBERED_AT_ONCE = 2000
 # $1: no event of an earlier transaction is without a number. Without it, each look would pass all index entries of
@@ -49,7 +54,7 @@ WITH counted AS (
     DELETE FROM queue_depths d WHERE NOT EXISTS (
         SELECT FROM wanted w WHERE w.agent_type = d.agent_type AND w.owner IS NOT DISTINCT FROM d.owner)
 )
-SELECT agent_type, claimable FROM totals WHERE claimable > 0
+SELECT agent_type, queued, claimable FROM totals
 """
 
 _TRIM = {
@@ -77,19 +82,31 @@ _TRIM = {
 
 
 class PostgresUpkeep:
-    def __init__(self, *, database: Database, signals: Signals, audit: AuditTrail, settings: Settings) -> None:
+    def __init__(
+        self, *, database: Database, signals: Signals, audit: AuditTrail, settings: Settings, gauges: Gauges
+    ) -> None:
         self._database = database
         self._signals = signals
         self._audit = audit
         self._deep = min(_DEEP, settings.max_queued_per_user)
         self._settled = "0"
+        self._depths = dict.fromkeys(agent_names(), 0)
+        self._looked_at = float("-inf")
+        gauges.show("sutazai_queue_depth", "Tasks that wait, by agent.", self._shown, label="agent")
 
     def active(self) -> AbstractAsyncContextManager[None]:
         return one_active(self._database, KEEPER_LOCK, name="sutazai-keeper", lost="the keeper cannot reach the record")
 
     async def claimable(self) -> list[WakeUp]:
         rows = await self._database.fetch(_DEPTHS, self._deep)
-        return [WakeUp(row["agent_type"], min(row["claimable"], _MOST_WANTED)) for row in rows]
+        # Of an agent none may wait, which is not the same as nobody knowing of any.
+        self._depths = {**dict.fromkeys(self._depths, 0), **{row["agent_type"]: row["queued"] for row in rows}}
+        self._looked_at = time.monotonic()
+        waiting = (row for row in rows if row["claimable"])
+        return [WakeUp(row["agent_type"], min(row["claimable"], _MOST_WANTED)) for row in waiting]
+
+    def _shown(self) -> Mapping[str, float]:
+        return self._depths if time.monotonic() - self._looked_at < _SHOWN_S else {}
 
     async def make_due(self) -> Sequence[str]:
         return await self._agents(sql.MAKE_DUE)
