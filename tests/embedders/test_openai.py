@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from shared.breaker import FAILURES, OPEN_S
 from shared.config import Settings
 from shared.errors import ConfigurationError, Invalid, Unavailable
-from shared.breaker import FAILURES, OPEN_S
 from shared.stores.embedders import openai
 from shared.stores.embedders.hashed import Hashed
 from shared.stores.embedders.openai import OpenAi

@@ -26,9 +26,7 @@ PLACES = {"knative": KNATIVE, "openfaas": OPENFAAS, "compose": COMPOSE}
 SPECS = {spec.deployed: spec for spec in all_functions() if isinstance(spec.trigger, Http | WebSocket)}
 # What indexes documents is no MCP server.
 AGENTS = {
-    name: {spec.tool.name for spec in actions}
-    for name, actions in agents(all_functions()).items()
-    if name != DOCUMENTS
+    name: {spec.tool.name for spec in actions} for name, actions in agents(all_functions()).items() if name != DOCUMENTS
 }
 # Those of each server, by its name and path.
 BRIDGES = {spec.deployed: spec.trigger.path for spec in all_functions() if isinstance(spec.trigger, Mcp)}

@@ -149,7 +149,9 @@ def test_answers_come_out_as_they_go_in(of: list[list[Hit]], by_texts: bool) -> 
         vectors=vectors,
     )
     found = protocol.read_answered(protocol.write_answered(answered), queries=len(of))
-    assert (None if found.vectors is None else found.vectors.tolist()) == (None if vectors is None else vectors.tolist())
+    assert (None if found.vectors is None else found.vectors.tolist()) == (
+        None if vectors is None else vectors.tolist()
+    )
     assert replace(found, vectors=None) == replace(answered, vectors=None)
 
 
