@@ -24,7 +24,7 @@ class Active:
 class Session(BaseModel):
     """A session as its owner sees it; `current` is the one that asks. `client`: the program that it was given to."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
     id: UUID
     created_at: datetime
     last_used_at: datetime
@@ -36,14 +36,14 @@ class Session(BaseModel):
 
 
 class SessionList(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
     sessions: tuple[Session, ...]
 
 
 class Ended(BaseModel):
     """How many sessions an act has ended."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
     ended: int
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Literal, Protocol
 from uuid import UUID
 
-from pydantic import BaseModel, JsonValue
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 from shared.dialogue import SILENT, Dialogue, Questions
 from shared.strict_json import Json, dump, load
@@ -21,7 +21,12 @@ class TaskError(BaseModel):
     retryable: bool = False
 
 
-class TaskEvent(BaseModel):
+class _Shown(BaseModel):
+    # Whoever runs tasks shows none.
+    model_config = ConfigDict(defer_build=True)
+
+
+class TaskEvent(_Shown):
     """One change of a task's state; `sequence` counts them."""
 
     type: str
@@ -29,7 +34,7 @@ class TaskEvent(BaseModel):
     at: datetime
 
 
-class Task(BaseModel):
+class Task(_Shown):
     """One execution of an agent's action. `timeout` and `execution_time`, of the last attempt, are in ms."""
 
     task_id: UUID
@@ -55,7 +60,7 @@ class Task(BaseModel):
     events: list[TaskEvent] = []
 
 
-class TaskList(BaseModel):
+class TaskList(_Shown):
     tasks: list[Task]
     next_cursor: str | None
 
