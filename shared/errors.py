@@ -87,6 +87,13 @@ class Unavailable(SutazaiError):
     code, status, retryable = "SERVICE_UNAVAILABLE", 503, True
 
 
+class Busy(Unavailable):
+    """It is there, with more to do than it gets done in time: who asks others in its place gives those as much."""
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message, retry_after=max(1, math.ceil(retry_after)))
+
+
 class TimedOut(SutazaiError):
     code, status = "TIMEOUT", 504
 

@@ -44,5 +44,6 @@ class VectorAnswers(Protocol):
     ) -> tuple[SearchAnswer, bool]:
         """The answer, and whether it is one from before; searches of this process that ask the same run once.
 
-        An answer that is degraded, or of less than all of the collection, is not kept.
+        An answer that is degraded, or of less than all of the collection, is not kept. Raises Busy where so many are
+        under way that one more would wait too long.
         """

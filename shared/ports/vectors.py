@@ -50,7 +50,7 @@ class Kept:
     """A collection with what engines need to know of it. `seq` is that of its newest change.
 
     What was deleted up to `trimmed_seq` may be forgotten: an engine that is not as far has to begin anew. `texts`: how
-    many of its vectors have one.
+    many of its vectors have one; `words`: in all of those together.
     """
 
     id: UUID
@@ -63,6 +63,7 @@ class Kept:
     seq: int
     trimmed_seq: int
     texts: int = 0
+    words: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -77,7 +77,10 @@ class Cache:
 
     async def set_many(self, values: Mapping[str, bytes], *, ttl_ms: int) -> None:
         """One trip for all of them, though not in one step."""
-        if (client := self._ready()) is not None:
+        if len(values) == 1:
+            [(key, value)] = values.items()
+            await self.set(key, value, ttl_ms=ttl_ms)
+        elif (client := self._ready()) is not None:
             pipeline = client.pipeline(transaction=False)
             for key, value in values.items():
                 pipeline.set(key, value, px=ttl_ms)

@@ -8,6 +8,7 @@ from typing import Self
 
 from pydantic import ValidationError
 
+from shared.backlog import Backlog
 from shared.crypto import Codec
 from shared.errors import ConfigurationError
 from shared.function import MIB
@@ -18,6 +19,8 @@ from shared.stores.redis import Cache
 _KEPT_MS = 3_600_000
 _LARGEST_BYTES = MIB
 NEAR_BYTES = 16 * MIB
+# Searches that would wait for longer are sent away.
+WAIT_S = 1.0
 
 
 class RedisVectorAnswers:
@@ -28,12 +31,14 @@ class RedisVectorAnswers:
         self._near: OrderedDict[str, tuple[SearchAnswer, int]] = OrderedDict()
         self._near_bytes = 0
         self._under_way: dict[str, asyncio.Task[tuple[SearchAnswer, bool]]] = {}
+        self._searches = Backlog("searches", most_s=WAIT_S)
+        self._writing: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        tasks = list(self._under_way.values())
+        tasks = [*self._under_way.values(), *self._writing]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -58,16 +63,23 @@ class RedisVectorAnswers:
             ended.exception()
 
     async def _searched(self, name: str, search: Callable[[], Awaitable[SearchAnswer]]) -> tuple[SearchAnswer, bool]:
-        if (known := await self._known(name)) is not None:
-            return known, True
-        answer = await search()
+        with self._searches.entered():
+            if (known := await self._known(name)) is not None:
+                return known, True
+            answer = await search()
         if not answer.degraded and answer.lag_seq <= 0:
-            written = answer.model_dump_json().encode()
-            if len(written) <= _LARGEST_BYTES:
-                self._remember(name, answer, len(written))
-                sealed = self._codec.seal(written, table="cache", column="vectors", row=name)
-                await self._cache.set(name, sealed, ttl_ms=_KEPT_MS)
+            self._keep(name, answer)
         return answer, False
+
+    def _keep(self, name: str, answer: SearchAnswer) -> None:
+        """Nobody waits until others know it too."""
+        written = answer.model_dump_json().encode()
+        if len(written) <= _LARGEST_BYTES:
+            self._remember(name, answer, len(written))
+            sealed = self._codec.seal(written, table="cache", column="vectors", row=name)
+            task = asyncio.create_task(self._cache.set(name, sealed, ttl_ms=_KEPT_MS))
+            self._writing.add(task)
+            task.add_done_callback(self._writing.discard)
 
     async def _known(self, name: str) -> SearchAnswer | None:
         sealed = await self._cache.get(name)

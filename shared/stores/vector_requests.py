@@ -6,7 +6,8 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from shared.config import Settings
-from shared.errors import ConfigurationError, Conflict, Invalid, NotFound, SutazaiError, Unavailable
+from shared.deadline import Deadline
+from shared.errors import Busy, ConfigurationError, Conflict, Invalid, NotFound, SutazaiError, Unavailable
 from shared.strict_json import load
 from shared.upstream import Broken, Upstream
 from shared.vectors.serving.signing import HEADER, Signer
@@ -41,7 +42,7 @@ class VectorRequests:
         if not self._address:
             raise Unavailable("there is no vector service here")
         try:
-            async with asyncio.timeout(within_s):
+            with Deadline(within_s):
                 status, answer = await self._exchange(path, body)
         except (OSError, TimeoutError, Broken) as exc:
             raise Unavailable("the vector service does not answer") from exc
@@ -104,6 +105,8 @@ def _error(status: int, body: bytes) -> SutazaiError:
             error = _ERRORS[code](message)
             error.details.update(details)
             return error
+        case {"message": str(message), "details": {"retry_after": int(retry_after)}} if status == 503:
+            return Busy(message, retry_after=retry_after)
         case {"message": str(message)} if status == 503:
             return Unavailable(message)
     return Unavailable("the vector service is not ready" if status == 503 else f"the vector service answered {status}")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.errors import ConfigurationError, Unavailable
+from shared.errors import Busy, ConfigurationError, Unavailable
 from shared.ports.embedders import Kind
 from shared.ports.vector_service import Model
 from shared.running import running_task
@@ -102,7 +102,7 @@ class Recall:
 
     def _start(self, missing: Mapping[str, str], kind: Kind) -> None:
         if len(self._flights) + len(missing) > MOST_WAITING:
-            raise Unavailable(f"too many texts wait for the embedder {self.model.name!r}", retry_after=1)
+            raise Busy(f"too many texts wait for the embedder {self.model.name!r}", retry_after=1)
         flight = self._keep_running(self._found(missing, kind))
         self._flights |= dict.fromkeys(missing, flight)
         flight.add_done_callback(lambda ended: self._landed(missing, ended))

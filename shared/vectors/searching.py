@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 from uuid import UUID
 
-from shared.errors import Conflict, Invalid, NotFound, SutazaiError, Unavailable
+from shared.errors import Busy, Conflict, Invalid, NotFound, SutazaiError, Unavailable
 from shared.ports.vector_answers import SearchAnswer, SearchResult, VectorAnswers
 from shared.ports.vector_engine import Backend
 from shared.ports.vector_service import Query, VectorService
@@ -130,6 +130,10 @@ class Searcher:
             found = await self._service.search(_query(collection, search, depth, vector))
         except NotFound as exc:
             raise Conflict(f"{collection.name!r} holds vectors of {collection.model!r}: {exc.message}") from None
+        except Busy:
+            if not _is_hybrid(collection, search):
+                raise
+            return _Dense(ranked=None)
         except Unavailable:
             return await self._compared(collection, search, depth, vector)
         return _Dense(

@@ -150,7 +150,7 @@ async def _measured(data: Clustered) -> dict[str, Target]:
     metadata = [{"share": float(s), "cluster": int(c)} for s, c in zip(shares, data.clusters, strict=True)]
     with tempfile.TemporaryDirectory() as name:
         # Also of few vectors the codes are what is measured.
-        async with opened(Path(name), Sizes(flat_rows=min(Sizes().flat_rows, count // 5))) as engine:
+        async with opened(Path(name), Sizes(exact_rows=min(Sizes().exact_rows, count // 5))) as engine:
             space = new_space(_DIMENSION)
             began, cpu = time.perf_counter(), time.process_time()
             await fill(engine, space, points_of(data.vectors, metadata=lambda n: metadata[n]))

@@ -12,7 +12,7 @@ from shared.stores.objects.folder import FolderObjects
 from tests.contract.vector_engines import *  # noqa: F403
 
 # Small enough for bases to be built while a test goes on.
-_SMALL = Sizes(flat_rows=2000, delta_rows=8, delta_limit=32)
+_SMALL = Sizes(flat_rows=2000, exact_rows=2000, delta_rows=8, delta_limit=32)
 
 
 class _Engines:

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from shared.errors import Unavailable
-from shared.stores.embedders.minilm import GRAPH_SHA256, MOST_CHARACTERS, MiniLm
+from shared.stores.embedders.minilm import GRAPH_SHA256, MOST_CHARACTERS, MOST_TOKENS, MiniLm, _alike
 from shared.stores.embedders.safetensors import read_f32
 from tests.embedders import reference
 
@@ -130,6 +132,19 @@ def test_in_8_bits_each_vector_points_where_it_does_in_32(folder: Path, golden: 
 def test_what_is_in_the_same_batch_changes_nothing(folder: Path) -> None:
     (together,), alone = embed(folder, TEXTS), list(embed(folder, *[[text] for text in TEXTS]))
     np.testing.assert_allclose((together * np.concatenate(alone)).sum(axis=1), 1, atol=5e-4)
+
+
+@given(st.lists(st.integers(2, MOST_TOKENS), max_size=64))
+def test_texts_are_run_together_only_where_that_takes_no_longer_than_apart(lengths: list[int]) -> None:
+    groups = _alike(lengths)
+    assert sorted(row for group in groups for row in group) == list(range(len(lengths)))
+    # What a run takes beside its tokens is what 3 tokens take.
+    apart = sum(length + 3 for length in lengths)
+    assert sum(len(group) * max(lengths[row] for row in group) + 3 for group in groups) <= apart
+
+
+def test_texts_of_one_length_are_run_together() -> None:
+    assert _alike([12] * 64) == [list(range(64))]
 
 
 def test_texts_of_one_meaning_are_nearer_than_others(folder: Path) -> None:

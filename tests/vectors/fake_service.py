@@ -1,8 +1,9 @@
 """The vector service without engines of its own: exact, and as far as the record whenever it is asked."""
 
+import asyncio
 from collections.abc import Sequence
 
-from shared.errors import NotFound, Unavailable
+from shared.errors import Busy, NotFound, Unavailable
 from shared.ports.embedders import Kind
 from shared.ports.vector_engine import Wanted
 from shared.ports.vector_service import Embedded, EngineState, Found, Model, Query
@@ -16,11 +17,13 @@ HASH = Model(name="hash", id=Hashed.model_id, dimension=Hashed.dimension)
 
 class FakeService:
     """`is_down`: it cannot be reached; `has_no_engine`: it embeds, and no more; `stays_behind`: nothing new is applied;
-    `fails_over`: another engine than the one that was wanted answers."""
+    `fails_over`: another engine than the one that was wanted answers; `is_busy`: it has no time for searches; `turns`:
+    each of them takes one."""
 
     def __init__(self, truth: Truth) -> None:
-        self.is_down = self.has_no_engine = self.stays_behind = self.fails_over = False
+        self.is_down = self.has_no_engine = self.stays_behind = self.fails_over = self.is_busy = False
         self.asked: list[Query] = []
+        self.turns: asyncio.Semaphore | None = None
         self._truth = truth
         self._oracle = Oracle()
         self._embedder = Hashed()
@@ -28,6 +31,10 @@ class FakeService:
     async def search(self, query: Query) -> Found:
         self._reached()
         self.asked.append(query)
+        if self.turns is not None:
+            await self.turns.acquire()
+        if self.is_busy:
+            raise Busy("too many queries are waiting", retry_after=2)
         if self.has_no_engine:
             raise Unavailable("no engine can answer")
         vector = query.vector

@@ -17,7 +17,7 @@ from tests.vectors.faiss_data import Clustered, Matrix, fill, new_space, play, p
 from tests.vectors.oracle import Oracle
 
 # By codes from 5 % of the rows on, so that they are what is looked at.
-_BY_CODES = Sizes(flat_rows=1500, exact_share=0.05)
+_BY_CODES = Sizes(flat_rows=1500, exact_rows=1500, exact_share=0.05)
 
 
 def recall(found: list[list[int]], vectors: Matrix, marked: NDArray[np.bool_], queries: Matrix) -> float:
@@ -71,6 +71,39 @@ def test_codes_know_how_deep_they_have_to_look(metric: Metric) -> None:
 
 def test_few_numbers_have_no_codes() -> None:
     assert Codes.of(Flat(Clustered.of(3000, 8).vectors, "l2")) is None
+
+
+def test_what_was_deleted_does_not_make_a_search_compare_everything(tmp_path: Path) -> None:
+    data = Clustered.of(6000, 64)
+
+    async def scenario(engine: FaissEngine) -> None:
+        space = new_space(64)
+        await fill(engine, space, points_of(data.vectors))
+        await engine._of(space).compacted()
+        live = np.ones(6000, np.bool_)
+        for gone in (0, 1000):
+            live[:gone] = False
+            points = [Point(number=n, vector_id=f"v{n}", seq=7000 + n, vector=None) for n in range(gone)]
+            await engine.apply(space, points, upto_seq=9000)
+            found, exact = await searched(engine, space, Wanted(queries=data.queries, top_k=10))
+            assert not exact and recall(found, data.vectors, live, data.queries) >= 0.99
+
+    play(tmp_path, scenario)
+
+
+def test_of_equals_that_are_found_by_their_codes_the_first_numbers_are_the_best(tmp_path: Path) -> None:
+    data = Clustered.of(5000, 64, queries=5)
+
+    async def scenario(engine: FaissEngine) -> None:
+        space = new_space(64)
+        vectors = data.vectors.copy()
+        vectors[1000:1020] = data.queries[0]
+        await fill(engine, space, points_of(vectors))
+        await engine._of(space).compacted()
+        found, exact = await searched(engine, space, Wanted(queries=data.queries[:1], top_k=10))
+        assert not exact and found == [list(range(1000, 1010))]
+
+    play(tmp_path, scenario)
 
 
 def test_a_filter_that_is_met_elsewhere_than_the_query_lies_is_answered_exactly(tmp_path: Path) -> None:

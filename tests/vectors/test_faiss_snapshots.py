@@ -23,7 +23,7 @@ from shared.stores.faiss.written import read_array, write_array
 from shared.vectors.filters import Eq
 from tests.vectors.faiss_data import Clustered, fill, new_space, opened, play, points_of
 
-_SIZES = Sizes(flat_rows=1000, exact_share=0.05, delta_rows=500)
+_SIZES = Sizes(flat_rows=1000, exact_rows=1000, exact_share=0.05, delta_rows=500)
 Scenario = Callable[[FaissEngine], Awaitable[None]]
 
 

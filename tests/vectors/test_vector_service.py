@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from shared.background import Background
+from shared.backlog import Backlog
 from shared.catalog import load
 from shared.config import Settings
-from shared.errors import ConfigurationError, Invalid, NotFound, Unavailable
+from shared.errors import Busy, ConfigurationError, Invalid, NotFound, Unavailable
 from shared.ports.health import Health
 from shared.ports.vector_service import Query, VectorService
 from shared.ports.vectors import Kept, NewVector
@@ -203,6 +204,26 @@ def test_until_it_is_ready_it_says_so_and_health_tells(settings: Settings) -> No
             with pytest.raises(Unavailable, match="no vector service"):
                 await (await ports.open(VectorService)).engines()
             assert "vectors" not in (await (await ports.open(Health)).report()).services
+
+    play(settings, scenario)
+
+
+def test_one_that_is_busy_says_so_and_when_to_come_back(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(record: Record) -> None:
+        await record.create("faiss")
+        await record.upsert(a=1, b=2)
+        kept = await record.kept()
+
+        def full(backlog: Backlog, count: int = 1) -> None:
+            raise Busy(f"too many queries are waiting, {count} beside them", retry_after=3.2)
+
+        async with record.served() as service:
+            monkeypatch.setattr(Backlog, "entered", full)
+            with pytest.raises(Busy, match="1 beside them") as refused:
+                await search(service, kept, 1)
+            assert refused.value.details == {"retry_after": 4}
+            monkeypatch.undo()
+            assert await search(service, kept, 1) == [0, 1]
 
     play(settings, scenario)
 

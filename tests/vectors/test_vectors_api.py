@@ -23,13 +23,18 @@ from functions.vectors.list_models import list_models
 from functions.vectors.search_vectors import SearchVectors, search_vectors
 from functions.vectors.set_alias import SetAlias, set_alias
 from functions.vectors.upsert_vectors import Upserted, UpsertVectors, upsert_vectors
+from shared import backlog
 from shared.config import Settings
-from shared.errors import Conflict, Invalid, NotFound, SutazaiError, Unavailable
+from shared.crypto import Codec
+from shared.errors import Busy, Conflict, Invalid, NotFound, SutazaiError, Unavailable
 from shared.function import Caller
 from shared.payload import from_body
 from shared.ports.vector_answers import SearchAnswer, VectorAnswers
 from shared.ports.vectors import Alias, Collection, Collections, Truth, Vectors
+from shared.stores import vector_answers
 from shared.stores.postgres.database import Database
+from shared.stores.redis import Cache
+from shared.stores.vector_answers import RedisVectorAnswers
 from shared.strict_json import dump
 from shared.vectors import searching
 from shared.wiring import Ports
@@ -577,6 +582,47 @@ def test_without_engines_texts_are_found_by_the_record_and_without_a_model_by_wo
         words = await here.search(query="which process takes a lock")
         assert (ids(words), words.backend, words.exact, words.degraded) == (["lock"], "postgres", False, True)
         assert (await refused(here.search(query="which process", hybrid=False)))[0] is Unavailable
+
+    play(settings, scenario)
+
+
+def test_a_service_that_is_busy_is_spared_and_words_alone_answer(settings: Settings) -> None:
+    async def scenario(here: Here) -> None:
+        await here.create(model="hash")
+        await here.write_texts()
+        here.service.is_busy = True
+        words = await here.search(query="which process takes a lock")
+        assert (ids(words), words.backend, words.exact) == (["lock"], "postgres", False)
+        assert (words.degraded, words.hybrid, words.cached) == (True, True, False)
+        said = "too many queries are waiting"
+        assert await refused(here.search(query="which process", hybrid=False)) == (Busy, said)
+        here.service.is_busy = False
+        assert not (await here.search(query="which process takes a lock")).degraded
+
+    play(settings, scenario)
+
+
+def test_searches_that_would_wait_too_long_are_sent_away(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(here: Here) -> None:
+        await here.create(dimension=2)
+        await here.write_points()
+        monkeypatch.setattr(backlog, "LEAST", 2)
+        monkeypatch.setattr(backlog, "REMEMBERED", 1)
+        monkeypatch.setattr(vector_answers, "WAIT_S", 0.0)
+        here.answers = RedisVectorAnswers(cache=Cache(settings=settings), codec=Codec())
+        here.service.turns = asyncio.Semaphore(0)
+        first = [asyncio.create_task(here.search(vector=[1, n])) for n in range(4)]
+        while len(here.service.asked) < len(first):
+            await asyncio.sleep(0.01)
+        here.service.turns.release()
+        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+        assert await refused(here.search(vector=[1, 4])) == (Busy, "too many searches are waiting")
+        # What is asked for already makes nobody wait.
+        same = asyncio.create_task(here.search(vector=[1, 3]))
+        for _ in range(10):
+            here.service.turns.release()
+        assert [(await each).total_results for each in (*first, same)] == [5] * 5
+        assert (await here.search(vector=[1, 4])).total_results == 5
 
     play(settings, scenario)
 

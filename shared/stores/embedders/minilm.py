@@ -31,6 +31,8 @@ GRAPH_SHA256: Final = "a81d24e9a9b108e18dbaa87c4aaa322fb8732768f187bbcd5b69ffed4
 # Tokens at once, padding included: more of them are no faster, and take memory.
 _TOKENS_AT_ONCE: Final = 2048
 _TEXTS_AT_ONCE: Final = 64
+# A batch costs as much as so many tokens beside those in it, padding included.
+_TOKENS_OF_A_BATCH: Final = 3
 
 
 class MiniLm:
@@ -97,12 +99,16 @@ class MiniLm:
 
 
 def _alike(lengths: Sequence[int]) -> list[list[int]]:
-    """Rows that are run together, of about one length, so that little is padded."""
+    """Rows that are run together: of about one length, so that padding never costs more than another run would."""
     groups: list[list[int]] = []
+    longest = 0
     for row in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if not groups or (len(groups[-1]) + 1) * lengths[row] > _TOKENS_AT_ONCE:
+        together = len(groups[-1]) if groups else 0
+        is_padded = together * (lengths[row] - longest) > _TOKENS_OF_A_BATCH
+        if not groups or is_padded or (together + 1) * lengths[row] > _TOKENS_AT_ONCE:
             groups.append([])
         groups[-1].append(row)
+        longest = lengths[row]
     return groups
 
 

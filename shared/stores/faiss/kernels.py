@@ -62,8 +62,12 @@ class Flat:
         self.index.compute_distance_subset(  # type: ignore[attr-defined]
             len(queries), faiss.swig_ptr(queries), rows.shape[1], faiss.swig_ptr(distances), faiss.swig_ptr(rows)
         )
+        found = self.scored(distances)
+        if self.metric == "l2":
+            found[rows < 0] = -np.inf
+        return found
+
+    def scored(self, distances: NDArray[np.float32]) -> NDArray[np.float32]:
         if self.metric != "l2":
             return distances
-        found = np.asarray(1 / (1 + np.sqrt(np.maximum(distances, 0))), np.float32)
-        found[rows < 0] = -np.inf
-        return found
+        return np.asarray(1 / (1 + np.sqrt(np.maximum(distances, 0))), np.float32)

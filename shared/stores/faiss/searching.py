@@ -12,6 +12,7 @@ from shared.stores.faiss.columns import Bitmap
 from shared.stores.faiss.kernels import Flat
 from shared.stores.faiss.planner import Sizes, fetched, is_exact
 from shared.stores.faiss.view import Part, View
+from shared.vectors.ranked import Ranked
 
 if TYPE_CHECKING:
     from shared.ports.vector_engine import Matrix, Wanted
@@ -53,11 +54,13 @@ def search(view: View, wanted: "Wanted", sizes: Sizes) -> Hits:
     """All that `wanted` asks at once, in one thread."""
     queries = np.ascontiguousarray(wanted.queries, np.float32)
     passing = [(part, *part.passing(wanted.filter, wanted.contains)) for part in view.parts]
-    of: list[list[Hit]] = []
+    if len(queries) <= _QUERIES_AT_ONCE:
+        best, exact = _best(passing, queries, wanted.top_k, sizes)
+        return Hits(of=_hits(best), applied_seq=view.applied_seq, exact=exact)
+    of: list[Sequence[Hit]] = []
     exact = True
     for start in range(0, len(queries), _QUERIES_AT_ONCE):
-        some = queries[start : start + _QUERIES_AT_ONCE]
-        best, is_sure = _best(passing, some, wanted.top_k, sizes)
+        best, is_sure = _best(passing, queries[start : start + _QUERIES_AT_ONCE], wanted.top_k, sizes)
         exact &= is_sure
         of += _hits(best)
     return Hits(of=of, applied_seq=view.applied_seq, exact=exact)
@@ -91,6 +94,8 @@ def _by_codes(part: Part, among: Bitmap, count: int, queries: "Matrix", top_k: i
     fetch = fetched(depth, count, len(part.rows))
     if fetch is None:
         return None
+    if count == len(part.rows) and (best := _without_equals(part, queries, top_k)):
+        return best
     rows = codes.candidates(queries, fetch)
     if count < len(part.rows):
         rows[~among[rows]] = -1
@@ -98,6 +103,18 @@ def _by_codes(part: Part, among: Bitmap, count: int, queries: "Matrix", top_k: i
         if int((rows >= 0).sum(axis=1).min()) < min(depth, count):
             return None
     return _numbered(part, part.rows.flat.scores(queries, rows), rows).first(top_k)
+
+
+def _without_equals(part: Part, queries: "Matrix", top_k: int) -> _Best | None:
+    """Of a part of which every row passes. None where some are as near as others, so that their order matters."""
+    rows = part.rows
+    assert rows.codes is not None
+    if top_k >= len(rows) or (found := rows.codes.nearest(queries, top_k + 1)) is None:
+        return None
+    scores = rows.flat.scored(found[0])
+    if not (scores[:, :-1] > scores[:, 1:]).all():
+        return None
+    return _Best(scores[:, :-1], rows.numbers[found[1][:, :-1]])
 
 
 def _exactly(part: Part, among: Bitmap, count: int, queries: "Matrix", top_k: int) -> _Best:
@@ -138,8 +155,9 @@ def _numbered(part: Part, scores: Scores, rows: NDArray[np.int64]) -> _Best:
     return _Best(np.where(missing, np.float32(-np.inf), scores), np.where(missing, _NONE, part.rows.numbers[rows]))
 
 
-def _hits(best: _Best) -> list[list[Hit]]:
-    each = [list(map(Hit, *row)) for row in zip(best.numbers.tolist(), best.scores.tolist(), strict=True)]
-    if len(best.numbers) and (best.numbers == _NONE).any():
-        return [[hit for hit in hits if hit.number != _NONE] for hits in each]
-    return each
+def _hits(best: _Best) -> Sequence[Sequence[Hit]]:
+    found = Ranked(best.numbers, best.scores)
+    # In order, so that what is missing comes last.
+    if best.numbers.shape[1] and best.numbers[:, -1].max(initial=0) == _NONE:
+        return [[hit for hit in hits if hit.number != _NONE] for hits in found]
+    return found

@@ -9,14 +9,15 @@ from typing import TypeVar
 
 import numpy as np
 
-from shared.batch import Batcher
 from shared.errors import Invalid
 from shared.ports.vector_engine import Hits, Point, Space, Wanted
 from shared.stores.faiss.codes import Codes
-from shared.stores.faiss.planner import INLINE_US, Sizes, expected_us, is_exact
+from shared.stores.faiss.draining import Drained
+from shared.stores.faiss.planner import INLINE_US, Sizes, codes_us, exact_us, is_exact
 from shared.stores.faiss.rows import Rows
 from shared.stores.faiss.searching import search
 from shared.stores.faiss.view import Part, View, merged
+from shared.vectors.ranked import Ranked
 
 logger = logging.getLogger("sutazai.vectors")
 
@@ -37,10 +38,11 @@ class HeldSpace:
         # Also of what is deleted the seq is known, so that an older point does not bring it back.
         self.deleted: dict[int, int] = {}
         self.changing = asyncio.Lock()
-        self._searching = searching
         self._building = building
         self._sizes = sizes
-        self._batches: Batcher[Wanted, Hits] = Batcher(self._searched, size=_AT_ONCE, parallel=parallel)
+        self._batches: Drained[Wanted, Hits] = Drained(
+            self._searched, self._is_long, executor=searching, size=_AT_ONCE, parallel=parallel
+        )
         # As many of the parts are being built into a base now.
         self._taken = 1
         self._compaction: asyncio.Task[None] | None = None
@@ -83,47 +85,40 @@ class HeldSpace:
         await self._batches.close()
         await self.settled()
 
-    async def _searched(self, asked: Sequence[Wanted]) -> Sequence[Hits | Exception]:
+    def _searched(self, asked: Sequence[Wanted]) -> Sequence[Hits]:
         """One call of FAISS for all that ask alike."""
         view = self.view
+        if len(asked) == 1:
+            return [search(view, asked[0], self._sizes)]
         alike: dict[tuple[str, str | None], list[int]] = {}
         for at, wanted in enumerate(asked):
             # By what is written: to Python a filter with 1 equals one with True.
             alike.setdefault((repr(wanted.filter) if wanted.filter else "", wanted.contains), []).append(at)
-        groups = [[asked[at] for at in group] for group in alike.values()]
-        if sum(self._expected_us(view, group) for group in groups) <= INLINE_US:
-            answers = [_together(view, group, self._sizes) for group in groups]
-        else:
-            answers = await asyncio.get_running_loop().run_in_executor(
-                self._searching, lambda: [_together(view, group, self._sizes) for group in groups]
-            )
-        found: list[Hits | Exception] = [ValueError()] * len(asked)
-        for group, of in zip(alike.values(), answers, strict=True):
-            for at, hits in zip(group, of, strict=True):
-                found[at] = hits
-        return found
+        found: dict[int, Hits] = {}
+        for group in alike.values():
+            found |= zip(group, _together(view, [asked[at] for at in group], self._sizes), strict=True)
+        return [found[at] for at in range(len(asked))]
 
-    def _expected_us(self, view: View, group: Sequence[Wanted]) -> float:
-        base = view.parts[0]
-        queries = sum(len(wanted.queries) for wanted in group)
-        is_filtered = group[0].filter is not None or bool(group[0].contains)
-        by_codes = (
-            not is_filtered and base.rows.codes is not None and not is_exact(self._sizes, base.count, len(base.rows))
-        )
-        exact_rows = view.delta_rows + (0 if by_codes else len(base.rows))
-        return expected_us(
-            rows=exact_rows,
-            dimension=view.dimension,
-            queries=queries,
-            is_by_codes=False,
-            is_filtered=is_filtered,
-        ) + expected_us(
-            rows=len(base.rows) if by_codes else 0,
-            dimension=view.dimension,
-            queries=queries,
-            is_by_codes=True,
-            is_filtered=False,
-        )
+    def _is_long(self, asked: Sequence[Wanted]) -> bool:
+        """Too long for the loop to wait for it."""
+        filtered = [wanted for wanted in asked if wanted.filter is not None or wanted.contains]
+        expected = sum(self._exact_us(len(wanted.queries), is_filtered=True) for wanted in filtered)
+        if len(filtered) < len(asked):
+            queries = sum(len(wanted.queries) for wanted in asked) - sum(len(wanted.queries) for wanted in filtered)
+            expected += self._nearest_us(queries, max(wanted.top_k for wanted in asked))
+        return expected > INLINE_US
+
+    def _exact_us(self, queries: int, *, is_filtered: bool) -> float:
+        rows = sum(len(part.rows) for part in self.view.parts)
+        return exact_us(rows=rows, dimension=self.view.dimension, queries=queries, is_filtered=is_filtered)
+
+    def _nearest_us(self, queries: int, top_k: int) -> float:
+        view, base = self.view, self.view.parts[0]
+        rows, codes = len(base.rows), base.rows.codes
+        if codes is None or is_exact(self._sizes, base.count, rows):
+            return self._exact_us(queries, is_filtered=False)
+        by_codes = codes_us(rows=rows, dimension=view.dimension, queries=queries, depth=codes.depth_for(top_k))
+        return by_codes + exact_us(rows=view.delta_rows, dimension=view.dimension, queries=queries, is_filtered=False)
 
     def _applied(self, points: Sequence[Point], upto_seq: int) -> tuple[View, dict[int, int], list[int]]:
         """The view with them, what they delete, and what they bring back."""
@@ -217,7 +212,9 @@ def _together(view: View, group: Sequence[Wanted], sizes: Sizes) -> list[Hits]:
     answers = []
     start = 0
     for wanted in group:
-        of = [hits[: max(0, wanted.top_k)] for hits in found.of[start : start + len(wanted.queries)]]
-        answers.append(replace(found, of=of))
-        start += len(wanted.queries)
+        end, best = start + len(wanted.queries), max(0, wanted.top_k)
+        of = found.of
+        some = of.of(start, end, best=best) if isinstance(of, Ranked) else [hits[:best] for hits in of[start:end]]
+        answers.append(Hits(of=some, applied_seq=found.applied_seq, exact=found.exact))
+        start = end
     return answers

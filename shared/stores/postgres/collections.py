@@ -19,8 +19,11 @@ SELECT $1, $2, $3, $4, $5, $6, $7 WHERE NOT EXISTS (SELECT FROM vector_aliases W
 ON CONFLICT (user_id, name) DO NOTHING
 RETURNING {_COLUMNS}"""
 _LIST = f"SELECT {_COLUMNS} FROM vector_collections WHERE user_id = $1 ORDER BY name"
-KEPT = "c.id, c.user_id, c.name, c.dimension, c.metric, c.model_id AS model, c.backends, c.seq, c.trimmed_seq, c.texts"
-_KEPT = ("id", "user_id", "name", "dimension", "metric", "model", "seq", "trimmed_seq", "texts")
+KEPT = (
+    "c.id, c.user_id, c.name, c.dimension, c.metric, c.model_id AS model, c.backends, c.seq, c.trimmed_seq, "
+    "c.texts, c.words"
+)
+_KEPT = ("id", "user_id", "name", "dimension", "metric", "model", "seq", "trimmed_seq", "texts", "words")
 FIND = f"""
 SELECT {KEPT}, c.last_number FROM vector_collections c
 WHERE c.user_id = $1 AND c.name = coalesce(

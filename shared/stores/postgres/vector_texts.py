@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from math import log
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,8 @@ ROUNDS = (500, 4000, 20_000)
 ENOUGH = 20
 MOST_WORDS = 32
 _REMEMBERED = 100_000
+# More of them are read in a thread; those of a query are read sooner than a thread takes them up.
+_HERE_CHARACTERS = 2000
 
 _STEMS = "SELECT word, ts_lexize('english_stem', word) AS stems FROM unnest($1::text[]) AS w (word)"
 _WRITE = f"""
@@ -59,10 +62,7 @@ FROM (
         coalesce(sum(coalesce(cardinality(words), 0) - coalesce(cardinality(were), 0)), 0) AS words
     FROM changed
 ) AS d WHERE c.id = $1"""
-_FREQUENCIES = """
-SELECT c.texts AS of, c.words, w.word, w.texts FROM vector_collections c
-JOIN vector_words w ON w.collection_id = c.id AND w.word = ANY ($2) AND w.texts > 0
-WHERE c.id = $1 ORDER BY w.texts, w.word"""
+_FREQUENCIES = "SELECT word, texts FROM vector_words WHERE collection_id = $1 AND word = ANY ($2)"
 # By its words alone: they are of one collection, and nothing else finds them as fast.
 _RANK = """
 WITH found AS MATERIALIZED (
@@ -81,12 +81,19 @@ class VectorTexts:
         self._database = database
         # None: it says nothing of what a text is about.
         self._stems: dict[str, str | None] = {}
+        # How many texts of a collection, as it was at a seq, hold a word.
+        self._frequencies: dict[tuple[UUID, int, int], int] = {}
 
     async def read(self, texts: Sequence[str | None]) -> list[Words | None]:
         """What `write` takes, made before its transaction begins."""
-        if not any(text is not None for text in texts):
+        given = [text for text in texts if text is not None]
+        if not given:
             return [None] * len(texts)
-        return await asyncio.to_thread(_hashed, *await self._stemmed(texts))
+        if sum(map(len, given)) <= _HERE_CHARACTERS:
+            split = _split(texts)
+            return _hashed(split, await self._stemmed(split))
+        split = await asyncio.to_thread(_split, texts)
+        return await asyncio.to_thread(_hashed, split, await self._stemmed(split))
 
     async def write(
         self, connection: Connection, collection: Kept, ids: Sequence[str], read: Sequence[Words | None]
@@ -101,19 +108,19 @@ class VectorTexts:
     ) -> list[tuple[int, float]]:
         (asked,) = await self.read([query])
         assert asked is not None
-        wanted = np.unique(asked ^ _salt(collection)).tolist()
-        rows = (await self._database.fetch(_FREQUENCIES, collection.id, wanted))[:MOST_WORDS]
-        if not rows:
+        wanted: list[int] = np.unique(asked ^ _salt(collection)).tolist()
+        held = sorted((texts, word) for word, texts in (await self._held(collection, wanted)).items() if texts)
+        if not (rarest := held[:MOST_WORDS]) or not collection.texts:
             return []
-        texts, average = rows[0]["of"], rows[0]["words"] / rows[0]["of"]
-        weights = [(row["word"], log(1 + (texts - row["texts"] + 0.5) / (row["texts"] + 0.5))) for row in rows]
+        average = collection.words / collection.texts
+        weights = [(word, log(1 + (collection.texts - texts + 0.5) / (texts + 0.5))) for texts, word in rarest]
         found: list[tuple[int, float]] = []
         for most in ROUNDS:
-            count = _rarest([row["texts"] for row in rows], most)
+            count = _rarest([texts for texts, _ in rarest], most)
             found = await self._rank(
                 collection, weights, count, average, top_k=top_k, most=max(ROUNDS), filter=filter, contains=contains
             )
-            if len(found) >= min(top_k, ENOUGH) or count == len(rows):
+            if len(found) >= min(top_k, ENOUGH) or count == len(rarest):
                 break
         return found
 
@@ -135,9 +142,10 @@ class VectorTexts:
         score = []
         for word, weight in weights:
             place = len(values) + 1
-            # tf / (tf + norm), which names the frequency once.
+            # tf / (tf + norm), which names the frequency once. That a word is not there is seen sooner than counted.
             times = f"cardinality(array_positions(words, ${place}::integer))"
-            score.append(f"${place + 1}::float8 * (1 - norm / ({times} + norm))")
+            part = f"${place + 1}::float8 * (1 - norm / ({times} + norm))"
+            score.append(f"CASE WHEN ${place}::integer = ANY (words) THEN {part} ELSE 0 END")
             values += [word, weight * (K1 + 1)]
         holds, more = condition(filter, contains=contains, first=len(values) + 1)
         values += more
@@ -149,9 +157,21 @@ class VectorTexts:
         statement = _RANK.format(join=join, condition=f"({holds})", score=" + ".join(score))
         return [(row["number"], row["score"]) for row in await self._database.fetch(statement, *values)]
 
-    async def _stemmed(self, texts: Sequence[str | None]) -> tuple[list[list[str] | None], dict[str, str | None]]:
-        """Their words, and what each of those is compared by."""
-        split = await asyncio.to_thread(lambda: [None if text is None else words(text) for text in texts])
+    async def _held(self, collection: Kept, wanted: Sequence[int]) -> dict[int, int]:
+        """How many texts hold each of the words; of one version of a collection, a word is asked for once."""
+        version = (collection.id, collection.seq)
+        known = {word: self._frequencies.get((*version, word)) for word in wanted}
+        if unknown := [word for word, texts in known.items() if texts is None]:
+            rows = await self._database.fetch(_FREQUENCIES, collection.id, unknown)
+            new = dict.fromkeys(unknown, 0) | {row["word"]: row["texts"] for row in rows}
+            if len(self._frequencies) + len(new) > _REMEMBERED:
+                self._frequencies.clear()
+            self._frequencies |= {(*version, word): texts for word, texts in new.items()}
+            known |= new
+        return {word: texts or 0 for word, texts in known.items()}
+
+    async def _stemmed(self, split: Sequence[Sequence[str] | None]) -> dict[str, str | None]:
+        """What each of these words is compared by."""
         seen = {word for each in split if each for word in each}
         known = {word: self._stems[word] for word in seen if word in self._stems}
         if unknown := sorted(seen - known.keys()):
@@ -160,7 +180,11 @@ class VectorTexts:
             if len(self._stems) + len(new) > _REMEMBERED:
                 self._stems.clear()
             self._stems |= new if len(new) <= _REMEMBERED else {}
-        return split, known
+        return known
+
+
+def _split(texts: Sequence[str | None]) -> list[list[str] | None]:
+    return [None if text is None else words(text) for text in texts]
 
 
 def _stem(word: str, stems: Sequence[str] | None) -> str | None:

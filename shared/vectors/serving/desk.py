@@ -72,7 +72,6 @@ class Desk:
             Ask(
                 collection=asked.collection,
                 wanted=Wanted(queries=queries, top_k=asked.top_k, filter=asked.filter, contains=asked.contains),
-                by_meaning=asked.texts is not None,
                 backend=asked.backend,
                 min_seq=asked.min_seq,
             )

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from shared.asgi import Answer, Disconnected, Receive, Request, Scope, Send, error_headers, send_answer
+from shared.backlog import Backlog
 from shared.deadline import Deadline
 from shared.errors import NotFound, SutazaiError, TimedOut, Unauthorized
 from shared.strict_json import dump
@@ -24,6 +25,8 @@ _RAW: Final = ((b"content-type", b"application/octet-stream"),)
 _JSON: Final = ((b"content-type", b"application/json"),)
 _PATIENCE_S: Final = 60.0
 _SWEEP_S: Final = 300.0
+# Queries that would wait for longer are sent away.
+_WAIT_S: Final = 0.5
 
 
 class Endpoints:
@@ -34,6 +37,7 @@ class Endpoints:
         self._signer = signer
         # Requests that have come and are not answered.
         self.waiting = 0
+        self._queries = Backlog("queries", most_s=_WAIT_S)
         self._routes: Mapping[str, Callable[[bytes], Awaitable[bytes]]] = {
             "/search": self._search,
             "/embed": self._embed,
@@ -78,7 +82,9 @@ class Endpoints:
         return Answer(200, await respond(body), _RAW if request.path in ("/search", "/embed") else _JSON)
 
     async def _search(self, body: bytes) -> bytes:
-        return protocol.write_answered(await self._desk.search(protocol.read_searches(body)))
+        asked = protocol.read_searches(body)
+        with self._queries.entered(len(asked.vectors if asked.texts is None else asked.texts)):
+            return protocol.write_answered(await self._desk.search(asked))
 
     async def _embed(self, body: bytes) -> bytes:
         asked = protocol.read_embed(body)

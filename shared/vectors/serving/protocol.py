@@ -4,7 +4,8 @@ All numbers are little-endian. The head says how many there are, and a message t
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Final, TypeVar, cast
 from uuid import UUID
@@ -19,6 +20,7 @@ from shared.ports.vector_service import Embedded, Model
 from shared.ports.vectors import MOST_DIMENSIONS, Kept
 from shared.strict_json import Json, dump
 from shared.vectors.filters import Filter
+from shared.vectors.ranked import Ranked
 from shared.vectors.serving.filter_form import filter_of, form
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ MOST_TEXTS: Final = 1024
 MOST_HITS: Final = 10_000
 MOST_BYTES: Final = 32 << 20
 _HEAD_BYTES: Final = 4
+_ALIKE_BYTES: Final = 1024
 _FLOAT: Final = np.dtype("<f4")
 _SCORE: Final = np.dtype("<f8")
 _NUMBER: Final = np.dtype("<i8")
@@ -131,12 +134,20 @@ def write_searches(asked: Searches) -> bytes:
 
 def read_searches(body: bytes) -> Searches:
     """Raises Invalid."""
-    head, numbers = _split(_Asked, body)
+    text, numbers = _parted(body)
+    # Searches of one collection have one head until it changes; those of texts are as various as these.
+    count, asked = (_alike if len(text) <= _ALIKE_BYTES else _read)(text)
+    vectors = _matrix(numbers, count, asked.collection.dimension)
+    return replace(asked, vectors=vectors)
+
+
+def _read(text: bytes) -> tuple[int, Searches]:
+    """How many vectors follow, and all but these. Raises Invalid."""
+    head = _checked(_Asked, text)
     texts = head.texts
     if bool(head.queries) == bool(texts):
         raise Invalid("a search is for texts, or for vectors")
-    vectors = _matrix(numbers, head.queries, head.dimension)
-    return Searches(
+    return head.queries, Searches(
         collection=Kept(
             id=head.id,
             user_id=UUID(int=0),
@@ -149,7 +160,7 @@ def read_searches(body: bytes) -> Searches:
             trimmed_seq=0,
         ),
         top_k=head.top_k,
-        vectors=vectors,
+        vectors=np.empty((0, head.dimension), np.float32),
         texts=texts,
         filter=None if head.filter is None else filter_of(cast(Json, head.filter)),
         contains=head.contains,
@@ -158,12 +169,14 @@ def read_searches(body: bytes) -> Searches:
     )
 
 
+_alike = lru_cache(maxsize=256)(_read)
+
+
 def write_answered(answered: Answered) -> bytes:
-    hits = answered.hits
-    every = [hit for of in hits.of for hit in of]
-    vectors = answered.vectors
+    hits, vectors = answered.hits, answered.vectors
+    counts, numbers, scores = _columns(hits.of)
     head: dict[str, Json] = {
-        "counts": [len(of) for of in hits.of],
+        "counts": counts,
         "dimension": 0 if vectors is None else vectors.shape[1],
         "backend": answered.backend,
         "exact": hits.exact,
@@ -173,9 +186,18 @@ def write_answered(answered: Answered) -> bytes:
         "embedding_ms": answered.embedding_ms,
         "search_ms": answered.search_ms,
     }
-    numbers = np.fromiter((hit.number for hit in every), _NUMBER, len(every)).tobytes()
-    scores = np.fromiter((hit.score for hit in every), _SCORE, len(every)).tobytes()
     return _joined(head, numbers, scores, b"" if vectors is None else vectors.astype(_FLOAT, copy=False).tobytes())
+
+
+def _columns(of: Sequence[Sequence[Hit]]) -> tuple[list[Json], bytes, bytes]:
+    """How many each has, their numbers, and their scores."""
+    if isinstance(of, Ranked):
+        queries, each = of.numbers.shape
+        return [each] * queries, of.numbers.astype(_NUMBER).tobytes(), of.scores.astype(_SCORE).tobytes()
+    every = [hit for hits in of for hit in hits]
+    numbers = np.fromiter((hit.number for hit in every), _NUMBER, len(every))
+    scores = np.fromiter((hit.score for hit in every), _SCORE, len(every))
+    return [len(hits) for hits in of], numbers.tobytes(), scores.tobytes()
 
 
 def read_answered(body: bytes, *, queries: int) -> Answered:
@@ -232,11 +254,20 @@ def _joined(head: Mapping[str, Json], *numbers: bytes) -> bytes:
 
 
 def _split(kind: type[HeadT], body: bytes) -> tuple[HeadT, memoryview]:
+    text, numbers = _parted(body)
+    return _checked(kind, text), numbers
+
+
+def _parted(body: bytes) -> tuple[bytes, memoryview]:
     start = _HEAD_BYTES + int.from_bytes(body[:_HEAD_BYTES], "little")
     if len(body) < _HEAD_BYTES or len(body) < start:
         raise Invalid(f"a message of {len(body)} bytes ends within its head")
+    return body[_HEAD_BYTES:start], memoryview(body)[start:]
+
+
+def _checked(kind: type[HeadT], text: bytes) -> HeadT:
     try:
-        return kind.model_validate_json(body[_HEAD_BYTES:start]), memoryview(body)[start:]
+        return kind.model_validate_json(text)
     except ValidationError as exc:
         first = exc.errors(include_url=False, include_input=False, include_context=False)[0]
         raise Invalid(f"the head is wrong at {'.'.join(map(str, first['loc']))!r}: {first['msg']}") from None

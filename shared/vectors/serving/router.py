@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from shared.deadline import Deadline
 from shared.errors import Invalid, NotFound, Unavailable
 from shared.ports.vector_engine import Backend, Hits, Wanted
 from shared.ports.vectors import Kept
@@ -26,18 +27,15 @@ _RAW: Final[tuple[Backend, ...]] = ("faiss", "qdrant", "chroma")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """`by_meaning`: the queries were texts."""
-
     collection: Kept
     wanted: Wanted
-    by_meaning: bool = False
     backend: Backend | None = None
     min_seq: int = 0
 
     @property
     def preferred(self) -> Sequence[Backend]:
         """Of the collection's engines, the one that is for this first."""
-        order = _TEXTS if self.wanted.contains else _FILTERED if self.wanted.filter or self.by_meaning else _RAW
+        order = _TEXTS if self.wanted.contains else _FILTERED if self.wanted.filter else _RAW
         return sorted(
             (backend for backend in order if backend in self.collection.backends),
             key=lambda backend: backend != self.backend,
@@ -68,7 +66,7 @@ class Router:
             return Routed(empty, preferred[0], degraded=False)
         order = self._ordered(ask, preferred)
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            with Deadline(PATIENCE_S):
                 if ask.min_seq:
                     order = await self._far_enough(order, ask)
                 station, hits = await self._first(order, ask)
@@ -77,6 +75,9 @@ class Router:
         return Routed(hits, station.backend, degraded=station.backend != preferred[0])
 
     def _ordered(self, ask: Ask, preferred: Sequence[Backend]) -> list[Station]:
+        if len(preferred) == 1:
+            return [self._stations[preferred[0]]]
+
         def fares(station: Station) -> tuple[bool, bool]:
             lag = ask.collection.seq - station.applied_seq(ask.collection.id)
             is_asked_for = station.backend == ask.backend
@@ -129,7 +130,8 @@ class Router:
         except (Unavailable, NotFound) as exc:
             reasons.append(exc.message)
         finally:
-            await _ended(running)
+            if running:
+                await _ended(running)
         raise Unavailable("no engine can answer now", reasons=reasons)
 
 
