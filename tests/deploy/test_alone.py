@@ -55,7 +55,7 @@ AT_ONCE = 3
 ACCOUNT = {"email": "new@example.org", "username": "new", "password": PASSWORD, "confirm_password": PASSWORD}
 ECHOED = {"message": "a"}
 ECHO = {"agent_id": "everything", "task": "echo", "parameters": ECHOED}
-SENT: dict[str, tuple[Mapping[str, object], int]] = {
+SENT: dict[str, tuple[Mapping[str, object] | None, int]] = {
     "auth-create-api-key": ({"name": "k", "scopes": ["tasks:read"]}, 201),
     "auth-login": ({"username": "user-1", "password": PASSWORD}, 200),
     "auth-register": (ACCOUNT, 201),
@@ -66,6 +66,8 @@ SENT: dict[str, tuple[Mapping[str, object], int]] = {
         200,
     ),
     "users-update-me": ({"full_name": "Ada"}, 200),
+    # The vector service is another process, which is not there.
+    "vectors-list-models": (None, 503),
 }
 # What an agent is asked to do, by its tool's name; an agent that is not here has to answer its wake-up all the same.
 ASKED: dict[str, tuple[str, Mapping[str, object]]] = {
