@@ -1,6 +1,7 @@
 """Servers that tests start for themselves: each with its own folder and port, and never there longer than the tests."""
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -8,7 +9,9 @@ import subprocess
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import cycle
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,12 +22,24 @@ def mortal(command: Sequence[str | Path]) -> list[str]:
     return ["setpriv", "--pdeathsig", "KILL", *map(str, command)]
 
 
-def free_ports(count: int) -> list[int]:
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(server.getsockname()[1]) for server in held]
-    for server in held:
-        server.close()
-    return ports
+def _ports() -> Iterator[int]:
+    """Below those that the kernel gives to clients and the platform picks; each worker of pytest-xdist has its own."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 8
+    own = range(12_000 + worker, 20_000, 8)
+    # Another run on this machine begins elsewhere.
+    begin = random.randrange(len(own))
+    return cycle([*own[begin:], *own[:begin]])
+
+
+_next_ports = _ports()
+
+
+def free_port() -> int:
+    """For a process that binds it later: it is given to nobody else meanwhile."""
+    while True:
+        port = next(_next_ports)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 class Engine(ABC):
@@ -38,7 +53,7 @@ class Engine(ABC):
 
     def __init__(self) -> None:
         self.home = Path(tempfile.mkdtemp(prefix=f"sutazai-{self.name.lower()}-"))
-        [self.port] = free_ports(1)
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

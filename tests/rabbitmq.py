@@ -10,7 +10,7 @@ from types import TracebackType
 from urllib.parse import quote
 from uuid import uuid4
 
-from tests.engine import Engine, free_ports, mortal
+from tests.engine import Engine, free_port, mortal
 
 _USER = "sutazai"
 _PASSWORD = "only-for-tests"
@@ -37,7 +37,7 @@ class RabbitMQ(Engine):
         super().__init__()
         # Its user on Debian is another than ours, and as root it drops to nobody: the folder is for all to enter.
         self.home.chmod(0o755)
-        self._distribution, self._epmd = free_ports(2)
+        self._distribution, self._epmd = free_port(), free_port()
         self._node = f"sutazai{self.port}@localhost"
         self._cookie = uuid4().hex
         self._configure()

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import re
-import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -17,6 +16,7 @@ import shared.serve
 from shared.catalog import all_functions, find
 from shared.config import Settings
 from shared.function import Every, Http, OnEvent, Service, Spec, Tool, WebSocket
+from tests.engine import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 DOOR = ROOT / "shared" / "ff.py"
@@ -148,16 +148,9 @@ def test_what_answers_no_requests_is_no_target(name: str) -> None:
         create_asgi_app(name, str(DOOR))
 
 
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
-
-
 @asynccontextmanager
 async def _command(name: str, home: Path) -> AsyncIterator[httpx.AsyncClient]:
-    port = _free_port()
+    port = free_port()
     arguments = (
         "--source",
         str(DOOR),

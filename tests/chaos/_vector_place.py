@@ -6,7 +6,6 @@ What the engines hold is looked at from outside too, once the service has ended:
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -34,6 +33,7 @@ from shared.vectors.places import OwnPlaces, Places, SharedPlaces
 from shared.vectors.reconcile import digest_of
 from shared.vectors.serving.engines import Engines
 from shared.wiring import Ports
+from tests.engine import free_port
 from tests.people import place
 from tests.report import Target, exactly
 from tests.system.platform import REPOSITORY
@@ -246,7 +246,7 @@ async def vector_place(folder: Path, *, server: bool) -> AsyncIterator[Place]:
 def _settings(home: Path, postgres_url: str, chroma: Process | None) -> Settings:
     found = Settings.read({"SUTAZAI_HOME": str(home), "SUTAZAI_POSTGRES_URL": postgres_url})
     chroma_url = chroma._ready.partition("/api/")[0] if chroma else ""
-    return replace(found, vectors_url=f"http://127.0.0.1:{_free_port()}", chroma_url=chroma_url)
+    return replace(found, vectors_url=f"http://127.0.0.1:{free_port()}", chroma_url=chroma_url)
 
 
 def _service(settings: Settings, folder: Path) -> Process:
@@ -262,13 +262,8 @@ def _service(settings: Settings, folder: Path) -> Process:
 
 
 def _chroma(folder: Path) -> Process:
-    port = str(_free_port())
+    port = str(free_port())
     command = str(Path(sys.executable).with_name("chroma"))
     argv = (command, "run", "--path", str(folder / "chroma"), "--host", "127.0.0.1", "--port", port)
     environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "ANONYMIZED_TELEMETRY": "False"}
     return Process("chroma", argv, environ, f"http://127.0.0.1:{port}/api/v2/heartbeat", folder)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -20,6 +19,7 @@ from shared.ports.functions import Refused
 from shared.ports.tasks import NewTask, Task, Tasks
 from shared.stores.functions import HttpFunctions
 from shared.wiring import Ports
+from tests.engine import free_port
 from tests.system.platform import REPOSITORY
 
 EVENT = Envelope(id="1", source="/functions/test", type="bell.rang.v1", data={"number": 1})
@@ -89,7 +89,7 @@ def test_a_function_that_hangs_or_is_not_there_is_unavailable() -> None:
         send(None, timeout_s=0.1)
 
     async def nobody() -> None:
-        settings = Settings.read({"SUTAZAI_FUNCTION_URL": f"http://127.0.0.1:{_free_port()}/{{name}}"})
+        settings = Settings.read({"SUTAZAI_FUNCTION_URL": f"http://127.0.0.1:{free_port()}/{{name}}"})
         async with HttpFunctions(settings=settings) as functions:
             await functions.send("bell-listen", EVENT, timeout_s=1)
 
@@ -100,11 +100,6 @@ def test_a_function_that_hangs_or_is_not_there_is_unavailable() -> None:
 def test_an_address_without_a_place_for_the_name_refuses_to_start() -> None:
     with pytest.raises(ConfigurationError, match="name"):
         HttpFunctions(settings=Settings.read({"SUTAZAI_FUNCTION_URL": "http://gateway:8080/function"}))
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 @asynccontextmanager
@@ -146,7 +141,7 @@ def test_tasks_are_done_by_an_agent_that_only_the_connector_wakes(
     settings: Settings, database_url: str, redis_url: str, amqp_url: str, tmp_path: Path
 ) -> None:
     async def scenario() -> list[Task | None]:
-        ports = {"everything": _free_port(), "filesystem": _free_port(), "http-fetch": _free_port()}
+        ports = {"everything": free_port(), "filesystem": free_port(), "http-fetch": free_port()}
         async with asyncio.timeout(60), _gateway(ports) as url, Ports(settings) as opened:
             environ = {
                 **os.environ,
@@ -159,8 +154,8 @@ def test_tasks_are_done_by_an_agent_that_only_the_connector_wakes(
             logs = iter(tmp_path / f"{n}.log" for n in range(9))
             agent = ("--agent", "everything", "--port", str(ports["everything"]))
             with (
-                _process(environ, next(logs), "keep", "--port", str(_free_port())),
-                _process(environ, next(logs), "connect", "--port", str(_free_port())),
+                _process(environ, next(logs), "keep", "--port", str(free_port())),
+                _process(environ, next(logs), "connect", "--port", str(free_port())),
                 _process(environ, next(logs), *agent),
             ):
                 tasks = await opened.open(Tasks)

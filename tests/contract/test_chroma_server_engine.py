@@ -27,7 +27,7 @@ from tests.contract.engines.playing import (
     wanted,
 )
 from tests.contract.vector_engines import *  # noqa: F403
-from tests.engine import free_ports, mortal
+from tests.engine import free_port, mortal
 from tests.vectors.oracle import Oracle
 
 
@@ -38,7 +38,7 @@ def _settings(url: str) -> Settings:
 @contextmanager
 def running_chroma(folder: Path, port: int = 0) -> Iterator[str]:
     """A server of our own, killed when the block is left."""
-    port = port or free_ports(1)[0]
+    port = port or free_port()
     log = (folder / "log").open("ab")
     chroma = Path(sys.executable).with_name("chroma")
     process = subprocess.Popen(
@@ -115,7 +115,7 @@ def test_a_server_that_was_killed_has_everything_again(tmp_path: Path) -> None:
 
 def test_an_engine_outlives_its_server(tmp_path: Path) -> None:
     """The client that was connected before is as good as a new one."""
-    [port] = free_ports(1)
+    port = free_port()
     space = new_space()
 
     async def main() -> None:

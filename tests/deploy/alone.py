@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ from shared.crypto import read_key, signing_seeds
 from shared.manifests.cluster import places, settings
 from shared.manifests.deployables import Deployable
 from tests.deploy.jail import entering
+from tests.engine import free_port
 from tests.system.platform import REPOSITORY
 
 # Strangers are counted by their address, and here all have the same; the broker here is one server.
@@ -82,11 +82,6 @@ def image_environ(temporary: Path, port: int) -> dict[str, str]:
         "TMPDIR": str(temporary),
         "PORT": str(port),
     }
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 class Alone:

@@ -33,10 +33,11 @@ from shared.ports.tasks import NewTask, Tasks
 from shared.stores.postgres.migrate import migrate
 from shared.version import VERSION
 from shared.wiring import Ports
-from tests.deploy.alone import Cluster, answers, free_port
+from tests.deploy.alone import Cluster, answers
 from tests.deploy.containers import Builder, Container
 from tests.deploy.jail import UID
 from tests.deploy.locks import lock
+from tests.engine import free_port
 from tests.people import place
 from tests.report import Target, at_least, at_most, exactly, report
 from tests.system.platform import REPOSITORY
