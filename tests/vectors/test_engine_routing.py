@@ -12,8 +12,8 @@ from shared.errors import Invalid, NotFound, Unavailable
 from shared.ports.vector_engine import Backend, Hits, Point, Space, Wanted
 from shared.ports.vectors import NewVector
 from shared.vectors.filters import Eq
-from shared.vectors.serving.breaker import Breaker
 from shared.vectors.serving.desk import Desk
+from shared.vectors.serving.ejection import Ejection
 from tests.vectors.oracle import Oracle
 from tests.vectors.served import Fakes, Record, numbers, play, searches, until
 
@@ -99,7 +99,7 @@ def test_the_next_engine_answers_for_one_that_is_away_and_the_answer_says_so(set
             for _ in range(10):
                 found = await desk.search(searches(kept))
                 assert (found.backend, found.degraded, numbers(found)) == ("qdrant", True, [0, 1])
-            assert desk.stations["faiss"].breaker.is_open
+            assert desk.stations["faiss"].ejection.lasts
             faiss.is_down = False
 
             async def is_back() -> bool:
@@ -225,11 +225,11 @@ def test_texts_are_embedded_by_the_collections_own_model(settings: Settings) -> 
 
 def test_an_engine_that_fails_again_and_again_is_asked_last_for_a_while() -> None:
     now = 100.0
-    breaker = Breaker(most=2, open_s=5.0, clock=lambda: now)
+    ejection = Ejection(most=2, ejected_s=5.0, clock=lambda: now)
     states = []
-    for passed_s, happen in ((0, breaker.failed), (0, breaker.failed), (5, breaker.failed), (1, breaker.succeeded)):
+    for passed_s, happen in ((0, ejection.failed), (0, ejection.failed), (5, ejection.failed), (1, ejection.succeeded)):
         now += passed_s
-        before = breaker.is_open
+        before = ejection.lasts
         happen()
-        states.append((before, breaker.is_open))
+        states.append((before, ejection.lasts))
     assert states == [(False, False), (False, True), (False, True), (True, False)]

@@ -81,7 +81,7 @@ class Router:
         def fares(station: Station) -> tuple[bool, bool]:
             lag = ask.collection.seq - station.applied_seq(ask.collection.id)
             is_asked_for = station.backend == ask.backend
-            return station.breaker.is_open, (station.is_late or lag > LATE) and not is_asked_for
+            return station.ejection.lasts, (station.is_late or lag > LATE) and not is_asked_for
 
         return sorted((self._stations[backend] for backend in preferred), key=fares)
 
@@ -143,19 +143,19 @@ async def _asked(station: Station, ask: Ask) -> Hits:
         # It is there, and will be filled.
         raise
     except Invalid:
-        station.breaker.succeeded()
+        station.ejection.succeeded()
         raise
     except asyncio.CancelledError:
         # Another one was faster, or nobody waits any more.
-        station.breaker.failed()
+        station.ejection.failed()
         raise
     except Exception as exc:
-        station.breaker.failed()
+        station.ejection.failed()
         if isinstance(exc, Unavailable):
             raise
         logger.exception("%s failed", station.backend)
         raise Unavailable(f"{station.backend} failed") from exc
-    station.breaker.succeeded()
+    station.ejection.succeeded()
     return hits
 
 

@@ -15,7 +15,7 @@ from shared.ports.vectors import Kept, Truth
 from shared.vectors.applying import Applier, space_of
 from shared.vectors.places import OwnPlaces, Places, SharedPlaces
 from shared.vectors.reconcile import Drift
-from shared.vectors.serving.breaker import Breaker
+from shared.vectors.serving.ejection import Ejection
 from shared.vectors.serving.engines import Engines
 from shared.vectors.serving.saving import Saver
 
@@ -28,7 +28,7 @@ LATE = 1000
 _AGAIN_S = 2.0
 _HEALTH_S = 1.0
 _FAILURES = 3
-_OPEN_S = 2.0
+_EJECTED_S = 2.0
 
 
 class Station:
@@ -36,7 +36,7 @@ class Station:
 
     def __init__(self, backend: Backend, *, engines: Engines, truth: Truth, signals: Signals) -> None:
         self.backend = backend
-        self.breaker = Breaker(most=_FAILURES, open_s=_OPEN_S)
+        self.ejection = Ejection(most=_FAILURES, ejected_s=_EJECTED_S)
         self._engines = engines
         self._truth = truth
         self._signals = signals
@@ -146,7 +146,7 @@ class Station:
                 health = await self._engine.health()
         except (SutazaiError, TimeoutError):
             return EngineHealth(status="down", detail="it does not answer")
-        if health.status == "ok" and (self.breaker.is_open or self.is_late or self._lag() > LATE):
+        if health.status == "ok" and (self.ejection.lasts or self.is_late or self._lag() > LATE):
             return EngineHealth(status="degraded", detail=health.detail or "it is behind the record")
         return health
 

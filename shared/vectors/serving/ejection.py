@@ -6,17 +6,20 @@ from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
-class Breaker:
-    """Open after `most` failures in a row, for `open_s`; the next failure opens it again, a success ends that."""
+class Ejection:
+    """For `ejected_s` after `most` failures in a row; the next failure begins it again, a success ends it.
+
+    Unlike a breaker it refuses nothing: where no other engine is left, this one is asked.
+    """
 
     most: int
-    open_s: float
+    ejected_s: float
     clock: Callable[[], float] = time.monotonic
     failures: int = 0
     _until: float = field(default=0.0, repr=False)
 
     @property
-    def is_open(self) -> bool:
+    def lasts(self) -> bool:
         return self.failures >= self.most and self.clock() < self._until
 
     def succeeded(self) -> None:
@@ -24,4 +27,4 @@ class Breaker:
 
     def failed(self) -> None:
         self.failures += 1
-        self._until = self.clock() + self.open_s
+        self._until = self.clock() + self.ejected_s
