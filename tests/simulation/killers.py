@@ -1,5 +1,6 @@
 """What mutants have to survive, and those that may since they change nothing."""
 
+import asyncio
 import signal
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -233,8 +234,11 @@ def _ended_first(
         claimed = record.claimed(held)
         say(sql.FINISH, [claimed.user_id], [claimed.id], [held.fence], ["succeeded"], [b"1"], [None], [None])
         taking_back = here.begin(take_back())
-        here.run(_until_blocked(here))
-    here.run(taking_back)
+        waited = here.run(_is_held_up(here, taking_back))
+    here.run(_end_of(taking_back))
+    if not waited:
+        # Had that end been rolled back, nobody would have taken back what it was of.
+        return "it was not waited for"
     states = {task: row.status for task, row in record.rows().items()}
     return None if states == {held.task: "succeeded", other.task: "queued"} else f"{states}"
 
@@ -270,10 +274,17 @@ def the_last_answer_lets_it_go_on(here: Ground) -> str | None:
     return None if claimable == [{}, {0: 1}] else f"claimable {claimable}"
 
 
-async def _until_blocked(here: Ground) -> None:
+async def _is_held_up(here: Ground, work: asyncio.Task[object]) -> bool:
+    """Once it is blocked; or not, once it has ended."""
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-    while not await here.database.fetchval(waiting):
-        pass
+    while not work.done():
+        if await here.database.fetchval(waiting):
+            return True
+    return False
+
+
+async def _end_of(work: asyncio.Task[object]) -> None:
+    await work
 
 
 SCENARIOS: tuple[Callable[[Ground], str | None], ...] = (

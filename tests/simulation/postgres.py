@@ -89,18 +89,13 @@ class Ground:
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(_bounded(work))
 
-    def begin(self, work: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
-        """It goes on whenever something runs; what is returned waits for its end."""
+    def begin(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """It goes on whenever something runs."""
 
         async def begun() -> asyncio.Task[T]:
             return asyncio.create_task(work)
 
-        task = self.run(begun())
-
-        async def ended() -> T:
-            return await task
-
-        return ended()
+        return self.run(begun())
 
 
 async def _bounded(work: Coroutine[Any, Any, T]) -> T:
