@@ -32,6 +32,8 @@ from shared.wiring import Ports, import_adapters
 
 MEMORY_BYTES = 2048 * MIB
 _PR_SET_PDEATHSIG = 1
+# Of the loop: one reads the end of a connection, one tells whoever holds it, one is for certain.
+_TURNS_TO_HEAR = 3
 # What stands on this machine for a store or a service, by the port that leads to it.
 _PLACES: Mapping[str, Callable[[Settings], Path]] = {
     "shared.ports.objects.Objects": lambda settings: settings.objects_dir,
@@ -109,6 +111,9 @@ def _dialogue(said: Json) -> Dialogue:
 
 
 async def _run(job: dict[str, Json], ports: Ports, answers: BinaryIO) -> Outcome:
+    # What servers said while nothing ran here is heard first: a connection that they ended would fail this job.
+    for _ in range(_TURNS_TO_HEAR):
+        await asyncio.sleep(0)
     spec = load(str(job["module"]))
     run = WatchedRun(
         UUID(str(job["user_id"])),

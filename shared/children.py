@@ -169,7 +169,7 @@ class Children:
         await self._nursery.close()
 
     async def run(self, spec: Spec, task: Claimed, run: RunContext, *, timeout_s: float, alone: bool) -> Outcome:
-        """`alone`: in a child of its own, which ends with it. Cancelling kills the child."""
+        """`alone`: beside those whose actions block, in slots of their own. Cancelling kills the child."""
         job: Json = {
             "module": spec.module,
             "parameters": task.parameters,
@@ -182,7 +182,7 @@ class Children:
         }
         try:
             slots = self._slots_alone if alone else self._slots[spec.agent]
-            async with slots, self._child(needed(spec), alone=alone) as child, asyncio.timeout(timeout_s + 0.25):
+            async with slots, self._child(needed(spec), slots) as child, asyncio.timeout(timeout_s + 0.25):
                 outcome = await child.ask(job, run)
         except TimeoutError:
             return timed_out(timeout_s)
@@ -201,21 +201,20 @@ class Children:
         )
 
     @asynccontextmanager
-    async def _child(self, sees: frozenset[str], *, alone: bool) -> AsyncIterator[_Child]:
-        child = None
-        if not alone:
-            await self._warmed()
-            child = self._taken(sees)
-        child = child or await self._nursery.child()
+    async def _child(self, sees: frozenset[str], slots: asyncio.Semaphore) -> AsyncIterator[_Child]:
+        """One of those who stand idle, or a new one. What has lived through its job is kept for the next."""
+        await self._warmed()
+        child = self._taken(sees) or await self._nursery.child()
         try:
             yield child
         except BaseException:
             child.kill()
             raise
-        if alone or len(self._idle[sees]) >= self._size:
-            child.kill()
-        else:
+        # Where all slots are taken somebody waits for this one.
+        if slots.locked() or len(self._idle[sees]) < self._size:
             self._idle[sees].append(child)
+        else:
+            child.kill()
 
     def _taken(self, sees: frozenset[str]) -> _Child | None:
         """An idle one that has not died meanwhile."""
