@@ -1,4 +1,8 @@
-"""`make bench B=vectors`: the FAISS engine's recall at every selectivity, and what it costs beside FAISS itself."""
+"""`make bench B=vectors`: recall at every selectivity, and what a search costs beside FAISS itself and beside others.
+
+Of two collections: passages of a documentation with questions about them, and more vectors than that, made up in
+clusters. The first is also in qdrant-edge and in Chroma.
+"""
 
 import argparse
 import asyncio
@@ -20,7 +24,7 @@ from shared.stores.faiss.codes import Codes
 from shared.stores.faiss.engine import FaissEngine
 from shared.stores.faiss.planner import Sizes
 from shared.vectors.filters import Range
-from tests.bench._vector_data import of_texts
+from tests.bench._vector_data import of_text
 from tests.bench._vector_service import measured as service
 from tests.report import Target, at_least, at_most, report
 from tests.vectors.faiss_data import Clustered, Matrix, fill, new_space, opened, points_of
@@ -165,24 +169,36 @@ async def _measured(data: Clustered) -> dict[str, Target]:
     return targets
 
 
-async def _whole(arguments: argparse.Namespace) -> int:
-    count: int = arguments.tasks
-    data = await of_texts(count, _QUERIES) if arguments.text else Clustered.of(count, _DIMENSION, queries=_QUERIES)
+async def _of(data: Clustered, asked: argparse.Namespace, *, rivals: int) -> dict[str, Target]:
+    found: dict[str, Target] = {}
+    if asked.part in ("all", "engine"):
+        found |= await _measured(data)
+    if asked.part in ("all", "service"):
+        found |= await service(data, rivals=rivals, seconds=asked.seconds, raw=_Raw)
+    return found
+
+
+async def _whole(asked: argparse.Namespace) -> int:
     targets: dict[str, Target] = {}
-    if arguments.part in ("all", "engine"):
-        targets |= await _measured(data)
-    if arguments.part in ("all", "service"):
-        targets |= await service(data, rivals=arguments.rivals, seconds=arguments.seconds, raw=_Raw)
+    if asked.passages:
+        data = await of_text(asked.passages, _QUERIES)
+        print(f"\ntext: {asked.passages} passages")
+        found = await _of(data, asked, rivals=asked.rivals)
+        targets |= {f"text, {name}": target for name, target in found.items()}
+    if asked.tasks:
+        print(f"\nmade up: {asked.tasks} vectors")
+        found = await _of(Clustered.of(asked.tasks, _DIMENSION, queries=_QUERIES), asked, rivals=0)
+        targets |= {f"made up, {name}": target for name, target in found.items()}
     return report("vectors", targets)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tasks", type=int, default=100_000, help="vectors")
+    parser.add_argument("--passages", type=int, default=25_000, help="of text; 0 leaves them out")
+    parser.add_argument("--tasks", type=int, default=100_000, help="made-up vectors; 0 leaves them out")
     parser.add_argument("--part", choices=("all", "engine", "service"), default="all")
     parser.add_argument("--seconds", type=int, default=60, help="of steady searching through the service")
-    parser.add_argument("--rivals", type=int, default=20_000, help="vectors in all three engines; 0 leaves that out")
-    parser.add_argument("--text", action="store_true", help="of real sentences instead of made-up clusters")
+    parser.add_argument("--rivals", type=int, default=20_000, help="passages in all three engines; 0 leaves that out")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     return asyncio.run(_whole(parser.parse_args()))
 
