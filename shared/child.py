@@ -32,8 +32,8 @@ from shared.wiring import Ports, import_adapters
 
 MEMORY_BYTES = 2048 * MIB
 _PR_SET_PDEATHSIG = 1
-# Of the loop: one reads the end of a connection, one tells whoever holds it, one is for certain.
-_TURNS_TO_HEAR = 3
+# Of the loop: two read a farewell and the end of a connection, one tells whoever holds it, the others are for certain.
+_TURNS_TO_HEAR = 8
 # What stands on this machine for a store or a service, by the port that leads to it.
 _PLACES: Mapping[str, Callable[[Settings], Path]] = {
     "shared.ports.objects.Objects": lambda settings: settings.objects_dir,

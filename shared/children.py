@@ -130,7 +130,8 @@ class Children:
         # Of each agent: one whose actions block holds up no other's.
         self._slots = {spec.agent: asyncio.Semaphore(size) for spec in specs}
         # Mostly actions that wait rather than block, and there are many after a worker has died.
-        self._slots_alone = asyncio.Semaphore(size * 8)
+        self.most_alone = size * 8
+        self._slots_alone = asyncio.Semaphore(self.most_alone)
         self._size = size
         # By what their first job has let them see.
         self._idle: dict[frozenset[str], list[_Child]] = defaultdict(list)

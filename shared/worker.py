@@ -32,6 +32,8 @@ BEAT_S = 1.0
 PROGRESS_S = 0.25
 DRAIN_S = 20.0
 BATCH = 16
+# Until there may be room again for what runs alone.
+_ROOM_S = 0.05
 # Some room for the rest of the request that a wake-up came in.
 BUDGET_S = 240.0
 
@@ -47,6 +49,15 @@ class _Held:
     work: "asyncio.Task[None] | asyncio.Task[Outcome]"
 
 
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """`is_full`: there may be more; `passed_over`: for some that there may be there was no room."""
+
+    tasks: Sequence[Claimed] = ()
+    is_full: bool = False
+    passed_over: bool = False
+
+
 class Worker:
     """Use as an async context: on leaving it drains, and what is left goes back into the queue."""
 
@@ -58,6 +69,8 @@ class Worker:
         self._children = Children(actions, size=self._settings.children)
         self._opened: dict[str, dict[str, object]] = {}
         self._held: dict[UUID, _Held] = {}
+        # How many claims that are under way may bring.
+        self._may_come_alone = 0
         self._freed = asyncio.Event()
         self._stopping = False
         self._leave_at = 0.0
@@ -113,16 +126,19 @@ class Worker:
         done = 0
         try:
             while not self._stopping and time.monotonic() < until:
-                free = slots - len(mine)
-                claimed = await self._queue.claim(self._id, agent, self.tools(agent), min(free, BATCH)) if free else []
-                mine.update(self._start(task) for task in claimed)
-                done += len(claimed)
-                if not mine:
-                    break
-                # A full batch says that there is more; otherwise only the end of one of mine is news.
-                if free > 0 and len(claimed) == min(free, BATCH):
+                claim = await self._claim(agent, slots - len(mine))
+                mine.update(map(self._start, claim.tasks))
+                done += len(claim.tasks)
+                if claim.is_full:
                     continue
-                _, mine = await asyncio.wait(mine, return_when=asyncio.FIRST_COMPLETED)
+                # Only the end of one of mine is news, or room for what was passed over.
+                if mine:
+                    patience_s = _ROOM_S if claim.passed_over else None
+                    _, mine = await asyncio.wait(mine, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
+                elif claim.passed_over:
+                    await asyncio.sleep(_ROOM_S)
+                else:
+                    break
         finally:
             if mine:
                 await asyncio.wait(mine)
@@ -146,18 +162,34 @@ class Worker:
             await woken.wait()
             woken.clear()
             try:
-                while not self._stopping and (wanted := min(slots - len(mine), BATCH)) > 0:
-                    claimed = await self._queue.claim(self._id, agent, self.tools(agent), wanted)
-                    for work in map(self._start, claimed):
+                while not self._stopping and (free := slots - len(mine)) > 0:
+                    claim = await self._claim(agent, free)
+                    for work in map(self._start, claim.tasks):
                         mine.add(work)
                         work.add_done_callback(ended)
-                    if len(claimed) < wanted:
+                    if claim.passed_over:
+                        asyncio.get_running_loop().call_later(_ROOM_S, woken.set)
+                    if not claim.is_full:
                         break
                     if len(mine) >= slots:
                         full(agent)
             except Unavailable:
                 await asyncio.sleep(0.5)
                 woken.set()
+
+    async def _claim(self, agent: str, free: int) -> "_Claim":
+        """What is to run alone waits in the queue for that: in here it would be lost again when this worker dies."""
+        if not (wanted := min(free, BATCH)):
+            return _Claim()
+        held = sum(held.task.losses > 0 for held in self._held.values())
+        alone = max(min(wanted, self._children.most_alone - held - self._may_come_alone), 0)
+        limit = alone or wanted
+        self._may_come_alone += alone
+        try:
+            tasks = await self._queue.claim(self._id, agent, self.tools(agent), limit, lost=alone > 0)
+        finally:
+            self._may_come_alone -= alone
+        return _Claim(tasks, is_full=len(tasks) == limit, passed_over=not alone)
 
     async def attached(
         self,

@@ -200,8 +200,10 @@ class Queue(Protocol):
     async def bury(self, place: str) -> None:
         """Declares dead whoever holds a slot that begins with `place` and a slash."""
 
-    async def claim(self, worker: UUID, agent: str, tools: Collection[str], limit: int) -> list[Claimed]:
-        """The most urgent ones, now running under this worker."""
+    async def claim(
+        self, worker: UUID, agent: str, tools: Collection[str], limit: int, *, lost: bool = True
+    ) -> list[Claimed]:
+        """The most urgent ones, now running under this worker; without `lost`, none that a worker died under."""
 
     async def finish(self, task: Claimed, outcome: Outcome) -> bool:
         """False when the fence has moved on: then nothing was written. With `asks`, the task waits for its client."""

@@ -15,6 +15,7 @@ from tests.system.platform import Client
 
 RESULTS = ("task.succeeded.v1", "task.failed.v1", "task.cancelled.v1", "task.expired.v1")
 _ENDED = "finished_at IS NOT NULL"
+_SHOWN = 10
 # What a client is to try again; a gateway that is just starting knows nobody yet.
 _AGAIN = frozenset({429, 500, 502, 503, 504})
 
@@ -70,6 +71,18 @@ async def _rows(here: Cluster, query: str, *args: Any) -> dict[str, int]:
         return {row["name"]: row["n"] for row in await connection.fetch(query, *args)}
 
 
+async def _courses(here: Cluster, ids: Sequence[str]) -> list[dict[str, Any]]:
+    """What happened to them, for whoever has to find out why."""
+    query = (
+        "SELECT e.id::text, e.status, e.attempt, e.losses, e.error, (SELECT array_agg("
+        "   to_char(v.at, 'HH24:MI:SS.MS') || ' ' || split_part(v.type, '.', 2)"
+        "   || coalesce(' ' || (v.data ->> 'reason'), '') ORDER BY v.position)"
+        " FROM events v WHERE v.subject = e.id::text) AS course FROM agent_executions e WHERE id = ANY($1)"
+    )
+    async with here.record() as connection:
+        return [dict(row) for row in await connection.fetch(query, ids)]
+
+
 async def judged(here: Cluster, ids: Sequence[str], outside: Origin | None = None) -> dict[str, Target]:
     """What DELIVERY promises of all that were accepted, counted in the record and outside of it."""
     mine = set(ids)
@@ -90,6 +103,8 @@ async def judged(here: Cluster, ids: Sequence[str], outside: Origin | None = Non
         here, "SELECT id::text AS name, 1 AS n FROM agent_executions WHERE error ->> 'code' = 'WORKER_LOST'"
     )
     print("ended:", how, "" if outside is None else f"outside calls: {sum(outside.calls.values())}")
+    if other := mine - succeeded.keys() - given_up.keys():
+        print("ended otherwise:", await _courses(here, sorted(other)[:_SHOWN]))
     targets = {
         "lost": exactly(sum(not statuses.get(task_id) for task_id in mine), 0),
         "rows beyond the accepted ones": exactly(len(statuses.keys() - mine), 0),
@@ -97,7 +112,7 @@ async def judged(here: Cluster, ids: Sequence[str], outside: Origin | None = Non
         "succeeded without an effect": exactly(len(succeeded.keys() - effects.keys()), 0),
         "not exactly one result event": exactly(sum(results.get(task_id, 0) != 1 for task_id in mine), 0),
         "not exactly one audit line": exactly(sum(audited.get(task_id, 0) != 1 for task_id in mine), 0),
-        "ended by neither success nor five lost workers": exactly(len(mine - succeeded.keys() - given_up.keys()), 0),
+        "ended by neither success nor five lost workers": exactly(len(other), 0),
     }
     if outside is not None:
         second = sum(len(keys) > 1 for keys in outside.keys.values())

@@ -53,8 +53,10 @@ class House:
     async def join(self, agent: str = "everything") -> UUID:
         return await self.queue.join([agent], slot=None)
 
-    async def claim(self, worker: UUID, limit: int = 1, *, agent: str = "everything") -> list[Claimed]:
-        return await self.queue.claim(worker, agent, TOOLS, limit)
+    async def claim(
+        self, worker: UUID, limit: int = 1, *, agent: str = "everything", lost: bool = True
+    ) -> list[Claimed]:
+        return await self.queue.claim(worker, agent, TOOLS, limit, lost=lost)
 
     async def begun(self, **more: Any) -> Claimed:
         """One task in the hands of a worker of its own."""
@@ -564,7 +566,7 @@ def test_times_are_ordered_though_transactions_overlap(settings: Settings) -> No
                 await one.fetchval("SELECT now()")
                 await two.fetchval("SELECT now()")
                 task_id = await here.accept()
-                await two.fetch(sql.CLAIM, await here.join(), "everything", list(TOOLS), 1)
+                await two.fetch(sql.CLAIM, await here.join(), "everything", list(TOOLS), 1, True)
                 await here.database.fetchval("SELECT 1")
                 cancelling = asyncio.create_task(one.fetch(sql.CANCEL, ADA, task_id))
                 await _blocked(here)
@@ -1125,11 +1127,12 @@ class _Machine(RuleBasedStateMachine):
             self.models.setdefault(task_id, _Model(user, 3))
         assert self.keys[user, key] == task_id
 
-    @rule(which=st.integers(0, 1), limit=st.integers(1, 3))
-    def claim(self, which: int, limit: int) -> None:
+    @rule(which=st.integers(0, 1), limit=st.integers(1, 3), lost=st.booleans())
+    def claim(self, which: int, limit: int, lost: bool) -> None:
         worker = self.workers[which]
-        claimed = self._run(self.house.claim(worker, limit, agent=self.agent))
-        assert len(claimed) == min(limit, sum(model.claimable for model in self.models.values()))
+        claimed = self._run(self.house.claim(worker, limit, agent=self.agent, lost=lost))
+        claimable = [model for model in self.models.values() if model.claimable and (lost or not model.losses)]
+        assert len(claimed) == min(limit, len(claimable))
         for task in claimed:
             model = self.models[task.id]
             assert model.claimable

@@ -116,6 +116,16 @@ def five_losses_end_it_and_four_do_not(record: Kept, seen: Seen) -> None:
     assert (row.error, row.attempt, row.version) == ("WORKER_LOST", 1, 11)
 
 
+def what_was_lost_waits_where_it_has_no_room_and_holds_up_nothing(record: Kept, seen: Seen) -> None:
+    record.accept([_ASKED, _ASKED])
+    worker = record.join()
+    record.claim(worker, 0, (0,), 1)
+    record.bury(worker)
+    worker = record.join()
+    assert [one.task for one in record.claim(worker, 0, (0,), 2, lost=False)] == [1]
+    assert [(one.task, one.losses) for one in record.claim(worker, 0, (0,), 2)] == [(0, 1)]
+
+
 CORNERS: tuple[Corner, ...] = (
     nothing_starts_at_its_last_moment,
     what_is_lost_at_its_last_moment_has_expired,
@@ -127,6 +137,7 @@ CORNERS: tuple[Corner, ...] = (
     what_was_claimed_since_the_last_beat_is_not_forgotten,
     what_is_held_under_an_old_fence_is_forgotten,
     five_losses_end_it_and_four_do_not,
+    what_was_lost_waits_where_it_has_no_room_and_holds_up_nothing,
 )
 
 # --- the acts as a table --------------------------------------------------------------------------------------------

@@ -203,7 +203,7 @@ def a_claim_that_slips_in_is_taken_back(here: Ground) -> str | None:
     """Its worker is declared dead before it is committed; another lives."""
     record, worker = _accepted(here, 1)
     with _beside(here) as say:
-        [claimed] = say(sql.CLAIM, record.worker_id(worker), "agent 0", ["tool 0"], 1)
+        [claimed] = say(sql.CLAIM, record.worker_id(worker), "agent 0", ["tool 0"], 1, True)
         record.now += 4 * SECOND
         record.join()
         record.reap()

@@ -200,12 +200,10 @@ class PostgresRecord:
         successor = self._here.run(self._here.queue.join(["agent 0"], slot=f"place/{worker}"))
         self._here.run(self._here.queue.leave(successor))
 
-    def claim(self, worker: int, agent: int, tools: Collection[int], limit: int) -> list[Held]:
+    def claim(self, worker: int, agent: int, tools: Collection[int], limit: int, *, lost: bool = True) -> list[Held]:
         named = [f"tool {tool}" for tool in tools]
-        return [
-            self._held(claimed)
-            for claimed in self._here.run(self._here.queue.claim(self._workers[worker], f"agent {agent}", named, limit))
-        ]
+        claiming = self._here.queue.claim(self._workers[worker], f"agent {agent}", named, limit, lost=lost)
+        return [self._held(claimed) for claimed in self._here.run(claiming)]
 
     def _held(self, claimed: Claimed) -> Held:
         task = self._number(claimed.id)

@@ -250,13 +250,20 @@ class Record:
         self._take_back_of([worker])
 
     def claim(
-        self, worker: int, agent: int, tools: Sequence[int], limit: int, *, stays_open: bool = False
+        self,
+        worker: int,
+        agent: int,
+        tools: Sequence[int],
+        limit: int,
+        *,
+        lost: bool = True,
+        stays_open: bool = False,
     ) -> list[Held]:
         if worker not in self.workers:
             return []
         ready: list[tuple[int, int, State]] = []
         for task, row in enumerate(self.rows):
-            if row is None or row.status != "queued" or task in self._locked:
+            if row is None or row.status != "queued" or task in self._locked or (row.losses and not lost):
                 continue
             one = self.asked[task]
             if one.agent == agent and one.tool in tools and (new := self.states.claim(row, self.now, worker)):

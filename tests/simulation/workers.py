@@ -36,15 +36,17 @@ class Workers(Keepers):
             self._claim(worker, min(worker.woken) if worker.woken else a >> 2 & 1, b)
 
     def _claim(self, worker: Worker, agent: int, b: int) -> None:
-        room = SLOTS - len(worker.held)
-        claimed = self._ask(b >> 4, self.record.claim, worker.id, agent, worker.tools, min(1 + b % 4, room))
+        limit = min(1 + b % 4, SLOTS - len(worker.held))
+        # What runs alone may find no room for that.
+        lost = b % 5 != 0
+        claimed = self._ask(b >> 4, self.record.claim, worker.id, agent, worker.tools, limit, lost=lost)
         if isinstance(claimed, Lost):
             return
         self.promises.told_claimed(worker.id, claimed)
         for one in claimed:
             worker.held[one.task] = one
             worker.outcomes.pop(one.task, None)
-        if not claimed:
+        if not claimed and lost:
             worker.woken.discard(agent)
 
     def attach(self, a: int, b: int) -> None:

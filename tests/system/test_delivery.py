@@ -183,6 +183,35 @@ def test_five_wake_ups_at_once_run_each_task_once(settings: Settings) -> None:
     with_agent(settings, scenario)
 
 
+def test_what_workers_died_under_is_claimed_when_it_can_run_alone(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that waited in a worker would be lost again with it, without ever having run."""
+    monkeypatch.setenv("SUTAZAI_HOME", str(settings.home))
+    monkeypatch.setenv("SUTAZAI_POSTGRES_URL", settings.postgres_url)
+
+    async def scenario(agent: Agent) -> None:
+        lost = [await agent.accept("ledger", {"duration_ms": 300}) for _ in range(20)]
+        await agent.database.execute("UPDATE agent_executions SET losses = 1")
+        fresh = [await agent.accept("ledger", {}) for _ in range(3)]
+        waking = [asyncio.create_task(agent.wake()) for _ in range(3)]
+        most, fresh_before = 0, -1
+        while not all(one.done() for one in waking):
+            rows = await agent.database.fetch("SELECT id, status FROM agent_executions")
+            running = [row["id"] for row in rows if row["status"] == "running"]
+            most = max(most, len(set(running) & set(lost)))
+            ended = {row["id"] for row in rows if row["status"] == "succeeded"}
+            if fresh_before < 0 and ended.issuperset(fresh):
+                fresh_before = len(ended & set(lost))
+            await asyncio.sleep(0.005)
+        assert [await agent.status(task_id) for task_id in (*lost, *fresh)] == ["succeeded"] * 23
+        # Eight of them at once for each child that there may be, and nothing waits behind them.
+        assert 1 <= most <= 8
+        assert 0 <= fresh_before < len(lost)
+
+    with_agent(replace(settings, children=1), scenario)
+
+
 @pytest.mark.parametrize("stray", [{"type": "task.succeeded.v1"}, {"agent": "filesystem"}, {"type": "nobody.knows.v9"}])
 def test_an_event_that_came_by_mistake_is_taken_and_dropped(settings: Settings, stray: dict[str, str]) -> None:
     async def scenario(agent: Agent) -> None:

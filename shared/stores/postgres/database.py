@@ -106,7 +106,9 @@ class Database:
             if self._pool is None:
                 pool = await asyncpg.create_pool(
                     self.url,
-                    min_size=1,
+                    # None is opened again unasked: whose loop stands still between two jobs could not.
+                    min_size=0,
+                    init_size=1,
                     max_size=self._size,
                     timeout=5,
                     command_timeout=15,

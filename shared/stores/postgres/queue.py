@@ -80,9 +80,11 @@ class PostgresQueue:
     async def leave(self, worker: UUID) -> None:
         await self._database.execute(sql.LEAVE, worker)
 
-    async def claim(self, worker: UUID, agent: str, tools: Collection[str], limit: int) -> list[Claimed]:
+    async def claim(
+        self, worker: UUID, agent: str, tools: Collection[str], limit: int, *, lost: bool = True
+    ) -> list[Claimed]:
         with self._under_way():
-            rows = await self._database.fetch(sql.CLAIM, worker, agent, list(tools), limit)
+            rows = await self._database.fetch(sql.CLAIM, worker, agent, list(tools), limit, lost)
             claimed = []
             for row in rows:
                 try:

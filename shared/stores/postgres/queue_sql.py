@@ -90,11 +90,12 @@ WHERE (user_id, idempotency_key) IN (SELECT * FROM unnest($1::uuid[], $2::text[]
 _CLAIMED = """e.user_id, e.id, e.agent_type, e.task_id, e.input_data, e.timeout_ms, e.attempt, e.max_attempts,
     e.losses, e.fence, e.askable, e.asked, e.dialogue"""
 
-# $1 worker, $2 agent, $3 tools, $4 limit. A worker that was declared dead claims nothing.
+# $1 worker, $2 agent, $3 tools, $4 limit, $5 whether also what workers died under. One declared dead claims nothing.
 CLAIM = f"""
 WITH picked AS MATERIALIZED (
     SELECT user_id, id FROM agent_executions
     WHERE agent_type = $2 AND status = 'queued' AND rank IS NOT NULL AND task_id = ANY($3) AND expires_at > now()
+      AND ($5 OR losses = 0)
       AND EXISTS (SELECT FROM workers WHERE workers.id = $1)
     ORDER BY rank LIMIT $4 FOR UPDATE SKIP LOCKED
 ), e AS (
