@@ -26,6 +26,8 @@ logger = logging.getLogger("sutazai.children")
 
 _START_S = 20.0
 _WARM_AFTER_S = 0.5
+# So long more children are kept than there are slots for those that block: after a loss there are many jobs in a row.
+_IDLE_S = 5.0
 
 
 class _Died(Exception):
@@ -37,6 +39,7 @@ class _Child:
         self._handle = handle
         self._reader = reader
         self._writer = writer
+        self.idle_since = 0.0
 
     @property
     def lives(self) -> bool:
@@ -183,7 +186,7 @@ class Children:
         }
         try:
             slots = self._slots_alone if alone else self._slots[spec.agent]
-            async with slots, self._child(needed(spec), slots) as child, asyncio.timeout(timeout_s + 0.25):
+            async with slots, self._child(needed(spec)) as child, asyncio.timeout(timeout_s + 0.25):
                 outcome = await child.ask(job, run)
         except TimeoutError:
             return timed_out(timeout_s)
@@ -202,7 +205,7 @@ class Children:
         )
 
     @asynccontextmanager
-    async def _child(self, sees: frozenset[str], slots: asyncio.Semaphore) -> AsyncIterator[_Child]:
+    async def _child(self, sees: frozenset[str]) -> AsyncIterator[_Child]:
         """One of those who stand idle, or a new one. What has lived through its job is kept for the next."""
         await self._warmed()
         child = self._taken(sees) or await self._nursery.child()
@@ -211,11 +214,16 @@ class Children:
         except BaseException:
             child.kill()
             raise
-        # Where all slots are taken somebody waits for this one.
-        if slots.locked() or len(self._idle[sees]) < self._size:
-            self._idle[sees].append(child)
-        else:
-            child.kill()
+        child.idle_since = asyncio.get_running_loop().time()
+        self._idle[sees].append(child)
+        if len(self._idle[sees]) > self._size:
+            asyncio.get_running_loop().call_later(_IDLE_S, self._thin, sees)
+
+    def _thin(self, sees: frozenset[str]) -> None:
+        idle, now = self._idle[sees], asyncio.get_running_loop().time()
+        # The first has stood idle longest, since the last is taken.
+        while len(idle) > self._size and now - idle[0].idle_since >= _IDLE_S:
+            idle.pop(0).kill()
 
     def _taken(self, sees: frozenset[str]) -> _Child | None:
         """An idle one that has not died meanwhile."""

@@ -33,7 +33,7 @@ PROGRESS_S = 0.25
 DRAIN_S = 20.0
 BATCH = 16
 # Until there may be room again for what runs alone.
-_ROOM_S = 0.05
+_ROOM_S = 0.02
 # Some room for the rest of the request that a wake-up came in.
 BUDGET_S = 240.0
 
