@@ -27,7 +27,7 @@ from shared.function import MIB, LogLevel, Spec
 from shared.perform import RunContext, perform
 from shared.ports.tasks import Outcome
 from shared.strict_json import Json
-from shared.watched import WatchedRun, with_log
+from shared.watched import WatchedRun
 from shared.wiring import Ports, import_adapters
 
 MEMORY_BYTES = 2048 * MIB
@@ -97,7 +97,8 @@ def outcome_message(outcome: Outcome) -> Json:
     error: Json = outcome.error.model_dump() if outcome.error else None
     asks: Json = {"requests": dict(outcome.asks.requests), "state": outcome.asks.state} if outcome.asks else None
     said: dict[str, Json] = {"status": outcome.status, "result": outcome.result, "error": error, "asks": asks}
-    return {**said, "retry_in_s": outcome.retry_in_s, "detaches": outcome.detaches}
+    ends: dict[str, Json] = {"retry_in_s": outcome.retry_in_s, "detaches": outcome.detaches}
+    return {**said, **ends, "record_away": outcome.record_away}
 
 
 def dialogue_message(dialogue: Dialogue) -> Json:
@@ -124,12 +125,11 @@ async def _run(job: dict[str, Json], ports: Ports, answers: BinaryIO) -> Outcome
     )
     parameters = job["parameters"]
     assert isinstance(parameters, dict)
-    opened = await ports.of(spec)
     return await perform(
         spec,
         parameters,
         run=run,
-        ports=with_log(spec, opened, run),
+        ports=await ports.of(spec),
         timeout_s=float(str(job["timeout_s"])),
         attempts_left=bool(job["attempts_left"]),
     )

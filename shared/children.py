@@ -202,6 +202,7 @@ class Children:
             float(str(retry_in_s)) if retry_in_s is not None else None,
             asks=_questions(outcome["asks"]),
             detaches=bool(outcome["detaches"]),
+            record_away=bool(outcome["record_away"]),
         )
 
     @asynccontextmanager

@@ -87,6 +87,10 @@ class Unavailable(SutazaiError):
     code, status, retryable = "SERVICE_UNAVAILABLE", 503, True
 
 
+class RecordAway(Unavailable):
+    """It is the record: as long as it is away no task can begin or end, and none is at fault."""
+
+
 class Busy(Unavailable):
     """It is there, with more to do than it gets done in time: who asks others in its place gives those as much."""
 

@@ -14,8 +14,8 @@ from pydantic_core import to_json
 from shared import strict_json
 from shared.deadline import Deadline
 from shared.dialogue import SILENT, AnswersWanted, Detached, Dialogue, Questions
-from shared.errors import Invalid, SutazaiError
-from shared.function import MIB, Run, Spec
+from shared.errors import Invalid, RecordAway, SutazaiError
+from shared.function import MIB, Log, LogLevel, Run, Spec
 from shared.ports.tasks import Outcome, TaskError
 from shared.strict_json import Json
 
@@ -27,7 +27,7 @@ _MESSAGE_CHARACTERS = 2000
 
 @dataclass
 class RunContext:
-    """Behind the port Run. `latest` is what progress was last reported and not yet written."""
+    """Behind the ports Run and Log. `latest` is what progress was last reported and not yet written."""
 
     user_id: UUID
     execution_id: UUID
@@ -57,6 +57,9 @@ class RunContext:
         # In this order what is no number counts as 0.
         self.latest = (min(max(0.0, percent), 100.0), strict_json.plain(message[:_MESSAGE_CHARACTERS]))
 
+    def log(self, level: LogLevel, data: Json, *, logger: str = "") -> None:
+        """Nobody listens."""
+
 
 @cache
 def _results(module: str, result: Any) -> TypeAdapter[Any]:
@@ -67,14 +70,15 @@ async def perform(
     spec: Spec,
     parameters: Mapping[str, Json],
     *,
-    run: Run,
+    run: RunContext,
     ports: Mapping[str, object],
     timeout_s: float,
     attempts_left: bool,
 ) -> Outcome:
     """Never raises but CancelledError: every other end is an outcome. `timeout_s` bounds an async action only."""
     try:
-        given = {name: run if port is Run else ports[name] for name, port in spec.ports.items()}
+        own: dict[type, object] = {Run: run, Log: run.log}
+        given = {name: own[port] if port in own else ports[name] for name, port in spec.ports.items()}
         if spec.payload is None and parameters:
             raise Invalid("this tool takes no parameters")
         arguments = () if spec.payload is None else (spec.payload.model_validate_json(to_json(parameters)),)
@@ -128,7 +132,7 @@ def failed(error: SutazaiError, *, attempt: int | None = None) -> Outcome:
     # A tool quotes what it has read, and names of files need not even be text.
     message = strict_json.plain(error.message[:_MESSAGE_CHARACTERS])
     said = TaskError(code=error.code, message=message, retryable=error.retryable)
-    return Outcome("failed", error=said, retry_in_s=retry_in_s)
+    return Outcome("failed", error=said, retry_in_s=retry_in_s, record_away=isinstance(error, RecordAway))
 
 
 def asking(questions: Questions) -> Outcome:

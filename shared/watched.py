@@ -52,15 +52,5 @@ class WatchedRun(RunContext):
             raise
 
 
-def _unheard(level: LogLevel, data: Json, *, logger: str = "") -> None:
-    pass
-
-
-def with_log(spec: Spec, ports: Mapping[str, object], run: RunContext) -> Mapping[str, object]:
-    """What a function's parameters get, its Log among them where it has one."""
-    heard: Log = run.log if isinstance(run, WatchedRun) else _unheard
-    return {**ports, **{name: heard for name, port in spec.ports.items() if port is Log}}
-
-
 def logs(spec: Spec) -> bool:
     return Log in spec.ports.values()

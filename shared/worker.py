@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from shared.children import Children, runs_in_child
 from shared.config import Settings
@@ -23,7 +23,7 @@ from shared.ports.signals import Signals
 from shared.ports.tasks import Claimed, NewTask, Outcome, Queue, TaskError
 from shared.strict_json import Json
 from shared.tool_limits import count_call
-from shared.watched import WatchedRun, Watcher, logs, with_log
+from shared.watched import WatchedRun, Watcher
 from shared.wiring import Ports
 
 logger = logging.getLogger("sutazai.worker")
@@ -32,6 +32,8 @@ BEAT_S = 1.0
 PROGRESS_S = 0.25
 DRAIN_S = 20.0
 BATCH = 16
+# How often what failed since the record was away is run once more in the same attempt.
+_MORE_RUNS = 3
 # Until there may be room again for what runs alone.
 _ROOM_S = 0.02
 # Some room for the rest of the request that a wake-up came in.
@@ -71,10 +73,11 @@ class Worker:
         self._held: dict[UUID, _Held] = {}
         # How many claims that are under way may bring.
         self._may_come_alone = 0
-        self._freed = asyncio.Event()
+        # By the record: the next beat.
+        self._taken = asyncio.Event()
         self._stopping = False
         self._leave_at = 0.0
-        self._id: UUID = uuid4()
+        self._id: UUID
         self._queue: Queue
 
     async def __aenter__(self) -> Self:
@@ -236,7 +239,7 @@ class Worker:
         began = time.perf_counter()
         try:
             if runs_in_child(spec):
-                outcome = await self._perform(spec, _unrecorded(run.execution_id, new), run)
+                outcome = await self._perform(spec, _unrecorded(run.execution_id, new), run, spec.timeout_s)
             else:
                 outcome = await self._performed(spec, new.parameters, run, spec.timeout_s, False)
         except asyncio.CancelledError:
@@ -250,7 +253,7 @@ class Worker:
     async def _attached_write(self, spec: Spec, task: Claimed, dialogue: Dialogue, watcher: Watcher | None) -> Outcome:
         run = _run(task.user_id, task.id, task.attempt, dialogue, watcher)
         outcome = _CALLER_LOST
-        work = asyncio.create_task(self._perform(spec, task, run))
+        work = asyncio.create_task(self._perform(spec, task, run, _timeout_s(spec, task)))
         self._held[task.id] = _Held(task, run, work)
         try:
             await asyncio.wait([work])
@@ -274,14 +277,27 @@ class Worker:
 
     async def _work(self, task: Claimed, run: RunContext) -> None:
         spec = self._actions[task.agent, task.tool]
-        outcome = await self._perform(spec, task, run)
+        timeout_s = _timeout_s(spec, task)
+        until = time.monotonic() + timeout_s
+        outcome = await self._perform(spec, task, run, timeout_s)
+        for _ in range(_MORE_RUNS):
+            if not (outcome.record_away and await self._record_answers(until)):
+                break
+            outcome = await self._perform(spec, task, run, until - time.monotonic())
         if run.latest is not None and outcome.status != "succeeded":
             with contextlib.suppress(Unavailable):
                 await self._queue.progress(task, *run.latest)
         await self._finish(task, outcome)
 
-    async def _perform(self, spec: Spec, task: Claimed, run: RunContext) -> Outcome:
-        timeout_s = min(spec.timeout_s, task.timeout_ms / 1000)
+    async def _record_answers(self, until: float) -> bool:
+        """Waits for the next beat that it takes: by then it is known whether the task is still ours."""
+        try:
+            async with asyncio.timeout(until - time.monotonic()):
+                return await self._taken.wait()
+        except TimeoutError:
+            return False
+
+    async def _perform(self, spec: Spec, task: Claimed, run: RunContext, timeout_s: float) -> Outcome:
         # What a worker died under may kill the next one too: it runs where it takes nobody with it.
         alone = task.losses > 0
         if alone or runs_in_child(spec):
@@ -292,9 +308,7 @@ class Worker:
     async def _performed(
         self, spec: Spec, parameters: Mapping[str, Json], run: RunContext, timeout_s: float, attempts_left: bool
     ) -> Outcome:
-        ports: Mapping[str, object] = self._opened[spec.module]
-        if logs(spec):
-            ports = with_log(spec, ports, run)
+        ports = self._opened[spec.module]
         return await perform(spec, parameters, run=run, ports=ports, timeout_s=timeout_s, attempts_left=attempts_left)
 
     async def _finish(self, task: Claimed, outcome: Outcome) -> bool:
@@ -319,6 +333,8 @@ class Worker:
                     await self._rejoin()
                 else:
                     self._drop(lost)
+                self._taken.set()
+                self._taken = asyncio.Event()
             except (Unavailable, TimeoutError):
                 logger.warning("no beat: the record cannot be reached")
 
@@ -359,6 +375,10 @@ def _run(user_id: UUID, id: UUID, attempt: int, dialogue: Dialogue, watcher: Wat
     if watcher is None:
         return RunContext(user_id, id, attempt, dialogue=dialogue)
     return WatchedRun(user_id, id, attempt, dialogue=dialogue, watcher=watcher)
+
+
+def _timeout_s(spec: Spec, task: Claimed) -> float:
+    return min(spec.timeout_s, task.timeout_ms / 1000)
 
 
 def _unrecorded(task_id: UUID, new: NewTask) -> Claimed:

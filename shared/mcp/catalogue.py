@@ -9,7 +9,7 @@ from typing import Any, Final
 from shared.deadline import Deadline
 from shared.dialogue import AnswersWanted, Questions
 from shared.errors import NotFound, TimedOut
-from shared.function import Caller, Prompt, Resource, Run, Spec
+from shared.function import Caller, Log, Prompt, Resource, Run, Spec
 from shared.ids import new_id
 from shared.mcp.pages import Pages
 from shared.mcp.server import Exchange, Kind, Offered, Result, Server
@@ -20,7 +20,7 @@ from shared.mcp.wire import INVALID_PARAMS, RESOURCE_NOT_FOUND, RpcError
 from shared.perform import RunContext
 from shared.strict_json import Json
 from shared.version import VERSION
-from shared.watched import WatchedRun, logs, with_log
+from shared.watched import WatchedRun, logs
 from shared.wiring import Ports
 from shared.worker import Worker
 
@@ -145,9 +145,9 @@ class AgentCatalogue:
     async def _handled(self, spec: Spec, payload: Sequence[Any], exchange: Exchange) -> Any:
         """What a resource or a prompt gives, or asks. Raises SutazaiError."""
         run = _run(exchange)
-        calling: dict[type, object] = {Run: run, Caller: exchange.caller}
+        calling: dict[type, object] = {Run: run, Log: run.log, Caller: exchange.caller}
         given = {name: calling[port] for name, port in spec.ports.items() if port in calling}
-        ports = with_log(spec, {**self._opened[spec.module], **given}, run)
+        ports = {**self._opened[spec.module], **given}
         try:
             with Deadline(spec.timeout_s):
                 made = spec.handler(*payload, **ports)

@@ -106,6 +106,7 @@ def once_more(old: Task, user_id: UUID, *, key: str | None, digest: bytes | None
 class Outcome:
     """What a worker found: the end of a task, or, with `retry_in_s`, `asks` or `detaches`, only of this attempt.
 
+    With `record_away` it failed since the record could not be reached, which counts for no attempt once it is back.
     `cancelled` only tells an attached caller that the task had ended before its outcome could be written. `written`:
     the result as JSON, where that is how it came; then `value` is not there.
     """
@@ -117,6 +118,7 @@ class Outcome:
     written: bytes | None = field(default=None, repr=False)
     asks: Questions | None = None
     detaches: bool = False
+    record_away: bool = False
 
     @property
     def result(self) -> Json:

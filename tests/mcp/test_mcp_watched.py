@@ -16,7 +16,7 @@ from shared.mcp.stream import Outbox, streamed
 from shared.perform import RunContext, perform
 from shared.ports.tasks import Claimed, Outcome
 from shared.strict_json import Json
-from shared.watched import WatchedRun, with_log
+from shared.watched import WatchedRun
 from tests.fakes import ADA, EXECUTION
 
 CHATTY = load("tests.mcp.chatty")
@@ -45,7 +45,7 @@ def _watched(heard: Heard, dialogue: Dialogue = SILENT) -> WatchedRun:
 
 
 async def _here(run: RunContext) -> Outcome:
-    return await perform(CHATTY, {}, run=run, ports=with_log(CHATTY, {}, run), timeout_s=10, attempts_left=False)
+    return await perform(CHATTY, {}, run=run, ports={}, timeout_s=10, attempts_left=False)
 
 
 async def _in_child(run: RunContext) -> Outcome:

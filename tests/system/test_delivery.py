@@ -16,9 +16,11 @@ import pytest
 
 from shared.catalog import actions_of
 from shared.config import Settings
+from shared.errors import RecordAway
 from shared.ports.tasks import NewTask, Tasks
 from shared.serve import App
 from shared.stores.postgres.database import Database
+from shared.stores.postgres.ledger import PostgresLedger
 from shared.wiring import Ports
 from tests.chaos.ledger_origin import Origin, origin_in_thread
 from tests.people import place
@@ -179,6 +181,30 @@ def test_five_wake_ups_at_once_run_each_task_once(settings: Settings) -> None:
                 ids,
             )
             assert {tuple(row) for row in rows} == {(task_id, "succeeded", 1, 1, 1) for task_id in ids}
+
+    with_agent(settings, scenario)
+
+
+@pytest.mark.parametrize("times, ends", [(3, ("succeeded", 1)), (4, ("queued", 1))])
+def test_what_failed_since_the_record_was_away_is_run_again_in_the_same_attempt(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, times: int, ends: tuple[str, int]
+) -> None:
+    """Not without end: what takes the record down with it has no more runs than that."""
+    away = iter([RecordAway("away")] * times)
+    write = PostgresLedger.write
+
+    async def fails_first(self: PostgresLedger, *effect: Any) -> bool:
+        for error in away:
+            raise error
+        return await write(self, *effect)
+
+    monkeypatch.setattr(PostgresLedger, "write", fails_first)
+
+    async def scenario(agent: Agent) -> None:
+        task_id = await agent.accept("ledger", {})
+        await agent.wake()
+        row = await agent.database.fetchrow("SELECT status, attempt FROM agent_executions WHERE id = $1", task_id)
+        assert tuple(row or ()) == ends
 
     with_agent(settings, scenario)
 

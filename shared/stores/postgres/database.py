@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import asyncpg
 
 from shared.config import Settings
-from shared.errors import ConfigurationError, Unavailable
+from shared.errors import ConfigurationError, RecordAway
 from shared.stores.postgres.schema import check_up_to_date
 from shared.strict_json import Json, dump
 
@@ -46,11 +46,11 @@ _PASSING = (
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raises Unavailable for what passes by itself; other errors of the server are ours and pass through."""
+    """Raises RecordAway for what passes by itself; other errors of the server are ours and pass through."""
     try:
         yield
     except _PASSING as exc:
-        raise Unavailable("the database cannot be reached now") from exc
+        raise RecordAway("the database cannot be reached now") from exc
 
 
 async def _keep(_: object) -> None:
