@@ -159,6 +159,15 @@ def _migrate(_: argparse.Namespace) -> int:
     return 0
 
 
+def _rotate_keys(_: argparse.Namespace) -> int:
+    from shared.config import Settings
+    from shared.crypto import rotate_signing_key
+
+    rotate_signing_key(Settings.read().keys_dir)
+    print("tokens are signed with a new key; those of the key before it stay valid")
+    return 0
+
+
 def _graph_rebuild(_: argparse.Namespace) -> int:
     return asyncio.run(_rebuilt())
 
@@ -254,6 +263,8 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("list", help="every function, and what wakes it").set_defaults(run=_list)
     commands.add_parser("migrate", help="bring the database up to date").set_defaults(run=_migrate)
     add_admin_command(commands)
+    rotate = commands.add_parser("rotate-keys", help="sign tokens with a new key; not again until they have expired")
+    rotate.set_defaults(run=_rotate_keys)
     rebuild = commands.add_parser("graph-rebuild", help="make the knowledge graph anew out of the record")
     rebuild.set_defaults(run=_graph_rebuild)
     for name, does, run in (

@@ -32,7 +32,7 @@ class _Proven:
 
 
 class Gate:
-    """The one door: `caller` for a request, `identify` for what proves itself otherwise and is not counted."""
+    """The one door of requests over HTTP."""
 
     def __init__(self, scope: str, *, limited: bool = True) -> None:
         self._scope = scope
@@ -83,14 +83,6 @@ class Gate:
         """Has a refusal say where a token that would do can be got."""
         if isinstance(error, Unauthorized | Forbidden):
             self._public.challenged(error, request, self._scope)
-
-    async def identify(self, authorization: str | None, api_key: str | None = None) -> Caller:
-        """As `caller`, of the two headers' values. Raises Unauthorized and Forbidden."""
-        caller = await self._proven(authorization, api_key)
-        if caller.resources is not None:
-            raise Unauthorized("the access token is not valid: it is for something else", reason="token_invalid")
-        authorize(caller, self._scope)
-        return caller
 
     async def _proven(self, authorization: str | None, api_key: str | None) -> Caller:
         assert self._tokens and self._sessions and self._keys

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from shared.catalog import actions_of
+from shared.catalog import actions_of, agent_names
 from shared.errors import NotFound
 from shared.function import Effect, Spec
 from shared.manifests.schemas import input_schema, output_schema
@@ -55,11 +55,10 @@ def tool_schema(spec: Spec) -> ToolSchema:
 
 
 def known_actions(agent: str) -> tuple[Spec, ...]:
-    """Raises NotFound."""
-    try:
-        return actions_of(agent)
-    except LookupError:
-        raise NotFound(f"no agent {agent!r}") from None
+    """Raises NotFound, also for the packages beside the agents that have actions."""
+    if agent not in agent_names():
+        raise NotFound(f"no agent {agent!r}")
+    return actions_of(agent)
 
 
 def agent_of(name: str, actions: tuple[Spec, ...], fare: AgentFare) -> Agent:

@@ -7,6 +7,8 @@ from shared.catalog import agent_names, modules
 from shared.function import LONGEST_TASK_S, MIB, http
 from shared.version import VERSION
 
+_WITHOUT_ROUTES = frozenset({"agents", "bridge", "connector", "keeper", "realtime", "webhooks"})
+
 
 class Features(BaseModel):
     """`endpoints` are the groups of routes, under the names they have in the description of the API."""
@@ -36,6 +38,6 @@ class Info(BaseModel):
 @http("GET", "/info", scope=None, envelope=False, limited=False)
 async def get_info() -> Info:
     """Which version this is, what it can do and how much it takes."""
-    packages = {module.split(".")[1] for module in modules()} - {"agents", "keeper"}
-    features = Features(endpoints=sorted(packages), agents=list(agent_names()))
+    packages = {module.split(".")[1] for module in modules()}
+    features = Features(endpoints=sorted(packages - _WITHOUT_ROUTES), agents=list(agent_names()))
     return Info(name="SutazAI", version=VERSION, features=features, limits=Limits())

@@ -9,13 +9,13 @@ from shared.errors import Invalid, ToolError, Unavailable
 from shared.function import MIB
 from shared.mcp.definitions import text
 from shared.mcp.sse import Overlong, SseReader
-from shared.mcp.wire import LEGACY, UNSUPPORTED_VERSION
+from shared.mcp.wire import HEADER_MISMATCH, LEGACY, MISSING_CAPABILITY, UNSUPPORTED_VERSION
 from shared.ports.egress import Response
 from shared.strict_json import Json
 
 _ANSWER_BYTES = 5 * MIB
 # What only a server of 2026 and later says.
-_MODERN_ERRORS: Final = frozenset({UNSUPPORTED_VERSION, -32020, -32021})
+_MODERN_ERRORS: Final = frozenset({UNSUPPORTED_VERSION, HEADER_MISMATCH, MISSING_CAPABILITY})
 Progress = Callable[[float, str], None]
 
 
@@ -43,14 +43,14 @@ class Stream:
             return False
         try:
             for data in self._events.feed(piece):
-                if self._isanswer_of(data):
+                if self._is_answer(data):
                     self.answer = data
                     return True
         except Overlong:
             raise ToolError("one of its messages is too large") from None
         return False
 
-    def _isanswer_of(self, data: bytes) -> bool:
+    def _is_answer(self, data: bytes) -> bool:
         message = _parsed(data)
         if "method" not in message:
             return True
@@ -130,9 +130,7 @@ def result_of(result: dict[str, Json]) -> dict[str, Json]:
     if result.get("resultType", "complete") != "complete":
         raise ToolError("it asks for something more before it answers, which cannot be given here")
     content, structured = result.get("content", []), result.get("structuredContent")
-    if not isinstance(content, list) or not all(
-        isinstance(b, dict) and isinstance(b.get("type"), str) for b in content
-    ):
+    if not isinstance(content, list) or not all(map(_is_block, content)):
         raise ToolError("the result of its tool is none")
     if structured is not None and not isinstance(structured, dict):
         raise ToolError("the data in the result of its tool is no object")

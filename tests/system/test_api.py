@@ -340,7 +340,10 @@ def test_what_cannot_be_done_is_refused_before_it_is_accepted(house: House, aske
     play(house, scenario)
 
 
-@pytest.mark.parametrize("path", ["/api/v1/agents/nobody", "/api/v1/agents/nobody/status", "/api/v1/agents/%2e%2e"])
+@pytest.mark.parametrize(
+    "path",
+    ["/api/v1/agents/nobody", "/api/v1/agents/nobody/status", "/api/v1/agents/documents", "/api/v1/agents/%2e%2e"],
+)
 def test_an_unknown_agent_is_404(house: House, path: str) -> None:
     async def scenario(client: httpx.AsyncClient) -> None:
         assert error_of(await client.get(path)) == (404, "NOT_FOUND")
