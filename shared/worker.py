@@ -5,6 +5,7 @@ import contextlib
 import logging
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from shared.ids import new_id
 from shared.perform import RunContext, perform
 from shared.ports.limits import Limits
 from shared.ports.signals import Signals
-from shared.ports.tasks import Claimed, NewTask, Outcome, Queue, TaskError
+from shared.ports.tasks import Claimed, NewTask, Outcome, Queue, TaskError, Tasks
 from shared.strict_json import Json
 from shared.tool_limits import count_call
 from shared.watched import WatchedRun, Watcher
@@ -34,8 +35,6 @@ DRAIN_S = 20.0
 BATCH = 16
 # How often what failed since the record was away is run once more in the same attempt.
 _MORE_RUNS = 3
-# Until there may be room again for what runs alone.
-_ROOM_S = 0.02
 # Some room for the rest of the request that a wake-up came in.
 BUDGET_S = 240.0
 
@@ -53,7 +52,7 @@ class _Held:
 
 @dataclass(frozen=True, slots=True)
 class _Claim:
-    """`is_full`: there may be more; `passed_over`: for some that there may be there was no room."""
+    """`is_full`: there may be more; `passed_over`: what would run alone was left, since there was no room for it."""
 
     tasks: Sequence[Claimed] = ()
     is_full: bool = False
@@ -71,8 +70,8 @@ class Worker:
         self._children = Children(actions, size=self._settings.children)
         self._opened: dict[str, dict[str, object]] = {}
         self._held: dict[UUID, _Held] = {}
-        # How many claims that are under way may bring.
-        self._may_come_alone = 0
+        # By agent, how many claims that are under way may bring.
+        self._may_come_alone: Counter[str] = Counter()
         # By the record: the next beat.
         self._taken = asyncio.Event()
         self._stopping = False
@@ -134,14 +133,10 @@ class Worker:
                 done += len(claim.tasks)
                 if claim.is_full:
                     continue
-                # Only the end of one of mine is news, or room for what was passed over.
-                if mine:
-                    patience_s = _ROOM_S if claim.passed_over else None
-                    _, mine = await asyncio.wait(mine, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
-                elif claim.passed_over:
-                    await asyncio.sleep(_ROOM_S)
-                else:
+                # Only the end of one of mine is news; whoever has taken the room to run alone claims when it is free.
+                if not mine:
                     break
+                _, mine = await asyncio.wait(mine, return_when=asyncio.FIRST_COMPLETED)
         finally:
             if mine:
                 await asyncio.wait(mine)
@@ -150,14 +145,15 @@ class Worker:
     async def follow(self, agent: str, woken: asyncio.Event, *, full: Callable[[str], object] = lambda _: None) -> None:
         """Claims whenever it is woken and has room, until cancelled: one slow task holds up no other.
 
-        `full` is told when a claim has taken the last of its room, so that there may be more for others.
+        `full` is told when a claim has taken the last of its room, or of that to run alone: others may have some.
         """
         slots = self._settings.worker_tasks
         mine: set[asyncio.Task[None]] = set()
+        passed_over = False
 
         def ended(work: asyncio.Task[None]) -> None:
             # Only where there was no room has something been left behind.
-            if len(mine) >= slots:
+            if len(mine) >= slots or passed_over:
                 woken.set()
             mine.discard(work)
 
@@ -170,8 +166,9 @@ class Worker:
                     for work in map(self._start, claim.tasks):
                         mine.add(work)
                         work.add_done_callback(ended)
-                    if claim.passed_over:
-                        asyncio.get_running_loop().call_later(_ROOM_S, woken.set)
+                    if claim.passed_over and not passed_over:
+                        full(agent)
+                    passed_over = claim.passed_over
                     if not claim.is_full:
                         break
                     if len(mine) >= slots:
@@ -184,14 +181,14 @@ class Worker:
         """What is to run alone waits in the queue for that: in here it would be lost again when this worker dies."""
         if not (wanted := min(free, BATCH)):
             return _Claim()
-        held = sum(held.task.losses > 0 for held in self._held.values())
-        alone = max(min(wanted, self._children.most_alone - held - self._may_come_alone), 0)
+        held = sum(held.task.losses > 0 and held.task.agent == agent for held in self._held.values())
+        alone = max(min(wanted, self._children.most_alone - held - self._may_come_alone[agent]), 0)
         limit = alone or wanted
-        self._may_come_alone += alone
+        self._may_come_alone[agent] += alone
         try:
             tasks = await self._queue.claim(self._id, agent, self.tools(agent), limit, lost=alone > 0)
         finally:
-            self._may_come_alone -= alone
+            self._may_come_alone[agent] -= alone
         return _Claim(tasks, is_full=len(tasks) == limit, passed_over=not alone)
 
     async def attached(
@@ -254,26 +251,43 @@ class Worker:
         run = _run(task.user_id, task.id, task.attempt, dialogue, watcher)
         outcome = _CALLER_LOST
         work = asyncio.create_task(self._perform(spec, task, run, _timeout_s(spec, task)))
-        self._held[task.id] = _Held(task, run, work)
+        held = self._hold(task, run, work)
         try:
             await asyncio.wait([work])
-            outcome = _CANCELLED if work.cancelled() else work.result()
+            # Whoever has cancelled the task has written that; else it is we who end.
+            outcome = _CALLER_LOST if work.cancelled() else work.result()
         finally:
             work.cancel()
             # Nobody comes back to an attached row: whoever answers calls anew.
             final = outcome if outcome.asks is None else replace(outcome, asks=None)
             finishing = asyncio.create_task(self._finish(task, final))
             # Until its end is written it is held, or it would be taken for one that nobody knows of.
-            finishing.add_done_callback(lambda _: self._held.pop(task.id, None))
+            finishing.add_done_callback(lambda _: self._let_go(held))
             written = await asyncio.shield(finishing)
-        return outcome if written else _CANCELLED
+        return outcome if written else await self._as_recorded(task, outcome)
+
+    async def _as_recorded(self, task: Claimed, outcome: Outcome) -> Outcome:
+        """It had ended before: by somebody else, or by a writing of ours whose answer was lost."""
+        found = await (await self._ports.open(Tasks)).get(task.user_id, task.id)
+        if found is None or found.status == "cancelled":
+            return _CANCELLED
+        return outcome if found.status == outcome.status else _CALLER_LOST
 
     def _start(self, task: Claimed) -> "asyncio.Task[None]":
         run = RunContext(task.user_id, task.id, task.attempt, dialogue=task.dialogue)
         work = asyncio.create_task(self._work(task, run))
-        self._held[task.id] = _Held(task, run, work)
-        work.add_done_callback(lambda _: self._held.pop(task.id, None))
+        held = self._hold(task, run, work)
+        work.add_done_callback(lambda _: self._let_go(held))
         return work
+
+    def _hold(self, task: Claimed, run: RunContext, work: "asyncio.Task[None] | asyncio.Task[Outcome]") -> _Held:
+        held = self._held[task.id] = _Held(task, run, work)
+        return held
+
+    def _let_go(self, held: _Held) -> None:
+        """It may have been lost and claimed here again, under another fence."""
+        if self._held.get(held.task.id) is held:
+            del self._held[held.task.id]
 
     async def _work(self, task: Claimed, run: RunContext) -> None:
         spec = self._actions[task.agent, task.tool]
@@ -337,6 +351,9 @@ class Worker:
                 self._taken = asyncio.Event()
             except (Unavailable, TimeoutError):
                 logger.warning("no beat: the record cannot be reached")
+            except Exception:
+                # Without beats it would be declared dead, and would never claim again.
+                logger.exception("a beat has failed")
 
     async def _rejoin(self) -> None:
         """Declared dead, while it was stopped or cut off: all it holds belongs to others now."""

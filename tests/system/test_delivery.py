@@ -17,10 +17,11 @@ import pytest
 from shared.catalog import actions_of
 from shared.config import Settings
 from shared.errors import RecordAway
-from shared.ports.tasks import NewTask, Tasks
+from shared.ports.tasks import Claimed, NewTask, Outcome, Tasks
 from shared.serve import App
 from shared.stores.postgres.database import Database
 from shared.stores.postgres.ledger import PostgresLedger
+from shared.stores.postgres.queue import PostgresQueue
 from shared.wiring import Ports
 from tests.chaos.ledger_origin import Origin, origin_in_thread
 from tests.people import place
@@ -427,6 +428,54 @@ def test_a_caller_who_waits_is_told_that_the_task_was_cancelled(settings: Settin
             data = (await call).json()["data"]
         assert (data["status"], data["result"], data["error"]["code"]) == ("cancelled", None, "CANCELLED")
         assert await agent.status(task_id) == "cancelled"
+
+    with_agent(settings, scenario)
+
+
+def test_a_caller_whose_end_was_written_is_told_it_though_that_answer_was_lost(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish = PostgresQueue.finish
+    lost: list[bool] = []
+
+    async def answered_late(self: PostgresQueue, task: Claimed, outcome: Outcome) -> bool:
+        written = await finish(self, task, outcome)
+        if written:
+            lost.append(written)
+            raise RecordAway("cut")
+        return written
+
+    monkeypatch.setattr(PostgresQueue, "finish", answered_late)
+
+    async def scenario(agent: Agent) -> None:
+        await agent.log_in()
+        data = (await agent.http.post("/ledger", json={})).json()["data"]
+        assert (data["status"], data["result"]["first"], lost) == ("succeeded", True, [True])
+
+    with_agent(settings, scenario)
+
+
+def test_a_worker_goes_on_after_a_beat_that_failed_in_any_way(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beat = PostgresQueue.beat
+    failed: list[str] = []
+
+    async def fails_first(self: PostgresQueue, *held: Any) -> list[UUID] | None:
+        if not failed:
+            failed.append("the disk")
+            raise RuntimeError(*failed)
+        return await beat(self, *held)
+
+    monkeypatch.setattr(PostgresQueue, "beat", fails_first)
+
+    async def scenario(agent: Agent) -> None:
+        # It has beaten since, or three seconds later it would not live any more.
+        await asyncio.sleep(4)
+        assert await agent.database.fetchval("SELECT count(*) FROM workers WHERE alive_until > now()") == 1
+        task_id = await agent.accept("ledger", {})
+        assert await agent.wake() == 204
+        assert (await agent.status(task_id), failed) == ("succeeded", ["the disk"])
 
     with_agent(settings, scenario)
 
