@@ -6,7 +6,7 @@ from random import Random
 from typing import Protocol
 
 from shared.task_states import Ran, State
-from tests.simulation.promises import Promises
+from tests.simulation.promises import Broken, Promises
 from tests.simulation.record import SECOND, Asked, Event, Held
 
 USERS = AGENTS = 2
@@ -310,7 +310,17 @@ class Player:
     # --- the end ------------------------------------------------------------------------------------------------
 
     def rest(self) -> None:
-        """Whatever has happened: after it everything ends."""
+        """Whatever has happened: what waits runs to its end, and after a while nothing is open."""
+        now = self.record.now
+        ready = [
+            task
+            for task, row in self.look().items()
+            if row.status == "queued" and row.rank is not None and row.expires_at > now
+        ]
+        self._run_what_waits()
+        for task in ready:
+            if self.known[task].status != "succeeded":
+                raise Broken("P1", f"task {task} waited for a worker, and is {self.known[task].status} after it")
         for _ in range(3):
             self.record.now += 2000 * SECOND
             self.record.reap()
@@ -318,6 +328,18 @@ class Player:
             self.look()
         self.promises.at_rest(self.known)
         self.promises.told_events(self.known, self.seen.events())
+
+    def _run_what_waits(self) -> None:
+        worker = self._joined()
+        for agent in range(AGENTS):
+            while claimed := self.record.claim(worker, agent, TOOLS[-1], 16):
+                self.promises.told_claimed(worker, claimed)
+                self.look()
+                for one in claimed:
+                    self.promises.gives_up(worker, one)
+                    before = self.known[one.task]
+                    self.promises.told_finished(one, before, self.record.finish(one, "succeeded"))
+                    self.look()
 
 
 _ASKING = ("queued", None, None)
