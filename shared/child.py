@@ -183,17 +183,24 @@ def main() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     gc.freeze()
     control.sendall(b"r")
-    while received := socket.recv_fds(control, 1, 1)[1]:
-        connection = socket.socket(fileno=received[0])
-        if (pid := os.fork()) == 0:
+    while (asked := socket.recv_fds(control, 1, 1))[0]:
+        handles: list[int] = []
+        received, pid = asked[1], -1
+        # Without descriptors or memory there is no child; if the nursery ended, all that it has forked would too.
+        with suppress(OSError):
+            pid = os.fork() if received else -1
+        if pid == 0:
             control.close()
-            _serve(connection, settings)
+            _serve(socket.socket(fileno=received[0]), settings)
             os._exit(0)
-        connection.close()
+        for connection in received:
+            os.close(connection)
         # By this handle a child can be killed, and never another process that was given its number.
-        handle = os.pidfd_open(pid)
-        socket.send_fds(control, [b"c"], [handle])
-        os.close(handle)
+        with suppress(OSError):
+            handles = [os.pidfd_open(pid)]
+        socket.send_fds(control, [b"c"], handles)
+        for handle in handles:
+            os.close(handle)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ _IDLE_S = 5.0
 
 
 class _Died(Exception):
-    """The child ended without an answer."""
+    """The child ended without an answer, or none could be started."""
 
 
 class _Child:
@@ -45,20 +45,27 @@ class _Child:
     def lives(self) -> bool:
         return not self._reader.at_eof()
 
-    async def ask(self, job: Json, run: RunContext) -> dict[str, Json]:
-        self._writer.write(framed(job))
-        while True:
-            message = await self._read()
-            outcome = message.get("outcome")
-            if isinstance(outcome, dict):
-                return outcome
-            hear(run, message)
+    async def ask(self, job: Json, run: RunContext, *, timeout_s: float) -> dict[str, Json]:
+        """Raises TimeoutError for nothing but `timeout_s`, and _Died when there will be no answer."""
+        try:
+            async with asyncio.timeout(timeout_s) as limit:
+                self._writer.write(framed(job))
+                while True:
+                    message = await self._read()
+                    outcome = message.get("outcome")
+                    if isinstance(outcome, dict):
+                        return outcome
+                    hear(run, message)
+        except TimeoutError as exc:
+            if limit.expired():
+                raise
+            raise _Died from exc
 
     async def _read(self) -> dict[str, Json]:
         try:
             size = struct.unpack("!I", await self._reader.readexactly(4))[0]
             message = strict_json.load(await self._reader.readexactly(size))
-        except (asyncio.IncompleteReadError, ConnectionError) as exc:
+        except (asyncio.IncompleteReadError, OSError) as exc:
             raise _Died from exc
         assert isinstance(message, dict)
         return message
@@ -77,51 +84,102 @@ class _Nursery:
         self._modules = modules
         self._process: asyncio.subprocess.Process | None = None
         self._control: socket.socket | None = None
+        self._serves = False
+        # How many were asked for and not answered yet: what comes first may be for one who waits no longer.
+        self._owed = 0
         self._asking = asyncio.Lock()
 
     async def child(self) -> _Child:
-        """Raises _Died when no nursery comes up."""
-        async with self._asking:
-            if self._process is None or self._process.returncode is not None:
+        """Raises _Died when none can be started; that ends no other child."""
+        await self._asking.acquire()
+        starting = asyncio.create_task(self._new())
+        # A thread cannot be cancelled: until it has ended, nobody else may ask.
+        starting.add_done_callback(lambda _: self._asking.release())
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            starting.add_done_callback(_abandon)
+            raise
+
+    async def _new(self) -> _Child:
+        try:
+            if self._process is None or self._process.returncode is not None or not self._serves:
                 await self._start()
             ours, theirs = socket.socketpair()
             with theirs:
                 try:
                     handle = await asyncio.to_thread(self._fork, theirs)
-                except OSError as exc:
+                except BaseException:
                     ours.close()
-                    await self.close()
-                    raise _Died from exc
-        reader, writer = await asyncio.open_connection(sock=ours)
+                    raise
+            reader, writer = await asyncio.open_connection(sock=ours)
+        # A thread that cannot be started is a RuntimeError.
+        except (OSError, RuntimeError) as exc:
+            logger.warning("no child could be started: %r", exc)
+            raise _Died from exc
         return _Child(handle, reader, writer)
 
     async def _start(self) -> None:
-        await self.close()
+        await self._end()
         self._control, theirs = socket.socketpair()
         self._control.settimeout(_START_S)
         with theirs:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "shared.child", *self._modules, stdin=theirs.fileno()
             )
-        await asyncio.to_thread(self._control.recv, 1)
+        self._serves, self._owed = bool(await asyncio.to_thread(self._control.recv, 1)), 0
 
     def _fork(self, connection: socket.socket) -> int:
+        """A handle of the new child. Raises ConnectionError when the nursery has ended, OSError when it lives on."""
         assert self._control is not None
-        socket.send_fds(self._control, [b"f"], [connection.fileno()])
-        handles = socket.recv_fds(self._control, 1, 1)[1]
+        try:
+            socket.send_fds(self._control, [b"f"], [connection.fileno()])
+            self._owed += 1
+            while self._owed > 1:
+                # That child ends by itself: its connection is closed.
+                for handle in self._answer(self._control):
+                    os.close(handle)
+            handles = self._answer(self._control)
+        except ConnectionError:
+            self._serves = False
+            raise
         if not handles:
-            raise OSError("the nursery has ended")
+            raise OSError("no handle of a child came")
         return handles[0]
 
+    def _answer(self, control: socket.socket) -> list[int]:
+        said, handles, _, _ = socket.recv_fds(control, 1, 1)
+        if not said:
+            raise ConnectionResetError("the nursery has ended")
+        self._owed -= 1
+        return handles
+
     async def close(self) -> None:
+        # Whoever is being answered hears of it at once.
+        self._kill()
+        async with self._asking:
+            await self._end()
+
+    async def _end(self) -> None:
+        self._serves = False
         if self._control is not None:
             self._control.close()
             self._control = None
         if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
+            self._kill()
             await self._process.wait()
             self._process = None
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+
+
+def _abandon(starting: asyncio.Task[_Child]) -> None:
+    """Nobody takes the child that comes of this."""
+    if not starting.cancelled() and starting.exception() is None:
+        starting.result().kill()
 
 
 class Children:
@@ -132,9 +190,9 @@ class Children:
         self._wanted = any(map(runs_in_child, specs))
         # Of each agent: one whose actions block holds up no other's.
         self._slots = {spec.agent: asyncio.Semaphore(size) for spec in specs}
-        # Mostly actions that wait rather than block, and there are many after a worker has died.
+        # Of each agent too. Mostly actions that wait rather than block, and there are many after a worker has died.
         self.most_alone = size * 8
-        self._slots_alone = asyncio.Semaphore(self.most_alone)
+        self._slots_alone = {spec.agent: asyncio.Semaphore(self.most_alone) for spec in specs}
         self._size = size
         # By what their first job has let them see.
         self._idle: dict[frozenset[str], list[_Child]] = defaultdict(list)
@@ -185,9 +243,9 @@ class Children:
             "dialogue": dialogue_message(run.dialogue),
         }
         try:
-            slots = self._slots_alone if alone else self._slots[spec.agent]
-            async with slots, self._child(needed(spec)) as child, asyncio.timeout(timeout_s + 0.25):
-                outcome = await child.ask(job, run)
+            slots = self._slots_alone if alone else self._slots
+            async with slots[spec.agent], self._child(needed(spec)) as child:
+                outcome = await child.ask(job, run, timeout_s=timeout_s + 0.25)
         except TimeoutError:
             return timed_out(timeout_s)
         except _Died:
