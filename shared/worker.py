@@ -21,7 +21,7 @@ from shared.ids import new_id
 from shared.perform import RunContext, perform
 from shared.ports.limits import Limits
 from shared.ports.signals import Signals
-from shared.ports.tasks import Claimed, NewTask, Outcome, Queue, TaskError, Tasks
+from shared.ports.tasks import Claimed, NewTask, Outcome, Queue, TaskError
 from shared.strict_json import Json
 from shared.tool_limits import count_call
 from shared.watched import WatchedRun, Watcher
@@ -268,10 +268,10 @@ class Worker:
 
     async def _as_recorded(self, task: Claimed, outcome: Outcome) -> Outcome:
         """It had ended before: by somebody else, or by a writing of ours whose answer was lost."""
-        found = await (await self._ports.open(Tasks)).get(task.user_id, task.id)
-        if found is None or found.status == "cancelled":
+        status = await self._queue.status(task)
+        if status in (None, "cancelled"):
             return _CANCELLED
-        return outcome if found.status == outcome.status else _CALLER_LOST
+        return outcome if status == outcome.status else _CALLER_LOST
 
     def _start(self, task: Claimed) -> "asyncio.Task[None]":
         run = RunContext(task.user_id, task.id, task.attempt, dialogue=task.dialogue)

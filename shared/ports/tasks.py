@@ -210,6 +210,9 @@ class Queue(Protocol):
     async def finish(self, task: Claimed, outcome: Outcome) -> bool:
         """False when the fence has moved on: then nothing was written. With `asks`, the task waits for its client."""
 
+    async def status(self, task: Claimed) -> Status | None:
+        """As the record has it now, under whatever fence; None once it is erased."""
+
     async def progress(self, task: Claimed, percent: float, message: str) -> None: ...
 
     async def attach(self, worker: UUID, new: NewTask) -> Claimed:

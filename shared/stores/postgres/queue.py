@@ -12,7 +12,7 @@ from shared.batch import Batcher
 from shared.crypto import Codec
 from shared.dialogue import SILENT, Dialogue
 from shared.errors import ConfigurationError, Unavailable
-from shared.ports.tasks import Claimed, NewTask, Outcome, TaskError
+from shared.ports.tasks import Claimed, NewTask, Outcome, Status, TaskError
 from shared.stores.postgres import questions
 from shared.stores.postgres import queue_sql as sql
 from shared.stores.postgres.database import Database
@@ -133,6 +133,11 @@ class PostgresQueue:
             results.append((task.id, task.fence) in written)
             written.discard((task.id, task.fence))
         return results
+
+    async def status(self, task: Claimed) -> Status | None:
+        query = "SELECT status FROM agent_executions WHERE user_id = $1 AND id = $2"
+        status: Status | None = await self._database.fetchval(query, task.user_id, task.id)
+        return status
 
     async def progress(self, task: Claimed, percent: float, message: str) -> None:
         await self._database.execute(
