@@ -45,6 +45,14 @@ class Space:
             raise ValueError(f"no space of ours: {name!r}")
         return cls(collection_id=UUID(collection), epoch=int(epoch), dimension=dimension, metric=metric)
 
+    @classmethod
+    def is_named(cls, name: str) -> bool:
+        """Whether one of ours has this name: an engine may hold others beside them."""
+        try:
+            return cls.named(name).name == name
+        except ValueError:
+            return False
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
@@ -143,6 +151,14 @@ class SnapshottingEngine(VectorEngine, Protocol):
 
     async def restore(self, space: Space) -> int:
         """From the newest whole snapshot; 0 where there is none. Damaged ones are passed over, and said so."""
+
+
+@runtime_checkable
+class ForgettingEngine(VectorEngine, Protocol):
+    """An engine that need not remember for ever what was deleted."""
+
+    async def forget(self, space: Space, *, upto_seq: int) -> None:
+        """Deletions up to `upto_seq`: no older point of what they deleted is ever applied again. Raises NotFound."""
 
 
 class Faiss(SnapshottingEngine, Protocol): ...

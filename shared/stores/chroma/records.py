@@ -58,7 +58,7 @@ class ChromaRecords(ABC):
 
     async def spaces(self) -> Sequence[str]:
         async with self._bounded():
-            return sorted(filter(_is_ours, await self._names()))
+            return sorted(filter(Space.is_named, await self._names()))
 
     async def apply(self, space: Space, points: Sequence[Point], *, upto_seq: int) -> None:
         newest: dict[int, Point] = {}
@@ -274,10 +274,3 @@ async def pages(listed: Callable[[int], Awaitable[Sequence[Any]]]) -> list[str]:
 
 def _state(records: Any) -> dict[str, int]:
     return {_APPLIED: 0, _WIDEST: 1, **(records.metadata or {})}
-
-
-def _is_ours(name: str) -> bool:
-    try:
-        return Space.named(name).name == name
-    except ValueError:
-        return False

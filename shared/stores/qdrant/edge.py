@@ -13,7 +13,7 @@ from shared.config import Settings
 from shared.errors import SutazaiError, Unavailable
 from shared.ports.vector_engine import Metric, Space
 from shared.stores.qdrant.filters import TERMS, Conditions
-from shared.stores.qdrant.points import CREATED, TEXT, VECTOR, QdrantPoints, Row
+from shared.stores.qdrant.points import CREATED, TEXT, VECTOR, QdrantPoints, Row, number_of, row_of
 from shared.stores.qdrant.shards import Shards
 
 T = TypeVar("T")
@@ -25,6 +25,14 @@ _DISTANCES: dict[Metric, edge.Distance] = {
 }
 _INDEXES = {TERMS: edge.PayloadSchemaType.Keyword, CREATED: edge.PayloadSchemaType.Float}
 _READERS = 4
+# What it says of a point or a query; of itself, among others, "Service runtime error" and "Out of memory".
+_REFUSALS = (
+    "Vector dimension error",
+    "Not existing vector name error",
+    "Payload type does not match",
+    "Validation failed",
+    "Wrong usage of",
+)
 
 
 class QdrantEdge(QdrantPoints):
@@ -82,7 +90,7 @@ class QdrantEdge(QdrantPoints):
         fields = ["seq", "applied_seq"]
         # By the writer: after whatever is still being written.
         records = await self._write(name, lambda shard: shard.retrieve(list(numbers), fields, False))
-        return [_row(record) for record in records]
+        return [row_of(record) for record in records]
 
     async def _nearest(
         self, name: str, queries: Any, condition: Any, limit: int, *, exact: bool
@@ -100,7 +108,7 @@ class QdrantEdge(QdrantPoints):
                 for query in np.asarray(queries, np.float32).tolist()
             ]
             answers = shard.query_batch(edge.QueryBatchRequest(asked))
-            return [[(_number(point.id), point.score) for point in answer] for answer in answers]
+            return [[(number_of(point.id), point.score) for point in answer] for answer in answers]
 
         return await self._read(name, nearest)
 
@@ -113,7 +121,7 @@ class QdrantEdge(QdrantPoints):
             with_vector=vectors,
         )
         records, _ = await self._read(name, lambda shard: shard.scroll(asked))
-        return [_row(record) for record in records]
+        return [row_of(record) for record in records]
 
     async def _count(self, name: str, condition: Any, *, exact: bool) -> int:
         return await self._read(name, lambda shard: shard.count(edge.CountRequest(exact=exact, filter=condition)))
@@ -139,16 +147,6 @@ class QdrantEdge(QdrantPoints):
         return await asyncio.get_running_loop().run_in_executor(threads, told)
 
 
-def _row(record: edge.Record) -> Row:
-    held = record.vector.get(VECTOR) if isinstance(record.vector, dict) else None
-    return Row(_number(record.id), record.payload or {}, None if held is None else np.asarray(held, np.float32))
-
-
-def _number(point_id: "edge.PointId") -> int:
-    assert isinstance(point_id, int)
-    return point_id
-
-
 @contextlib.contextmanager
 def _told() -> Iterator[None]:
     try:
@@ -158,4 +156,7 @@ def _told() -> Iterator[None]:
     except OSError as exc:
         raise Unavailable("Qdrant's folder cannot be used", reason=exc.strerror or "") from exc
     except Exception as exc:  # qdrant-edge raises nothing narrower
-        raise Unavailable("Qdrant refuses", reason=str(exc)[:200]) from exc
+        reason = str(exc)[:200]
+        if reason.startswith(_REFUSALS):
+            raise SutazaiError("Qdrant refuses what it is asked", reason=reason) from exc
+        raise Unavailable("Qdrant cannot answer now", reason=reason) from exc

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,8 +18,9 @@ import numpy as np
 from shared.errors import SutazaiError, Unavailable
 from shared.ports.vector_engine import Backend, EngineHealth, Hit, Hits, Metric, Point, Space, Wanted
 from shared.stores.qdrant.filters import GONE, NUMBERS, TERMS, Conditions
+from shared.stores.qdrant.nearest import Nearest
 from shared.vectors.filters import CREATED_AT, passes
-from shared.vectors.ranking import best, ordered
+from shared.vectors.ranking import ordered
 from shared.vectors.reconcile import digest_of
 from shared.vectors.terms import Inexpressible, number_key, numbers_of, terms_of
 
@@ -32,11 +33,16 @@ CREATED = f"{NUMBERS}.{number_key(CREATED_AT)}"
 _PROGRESS = 1 << 63
 _APPLIED = "applied_seq"
 _PAGE = 2000
+# What one page of vectors has at most; a float is an object of Python on its way here.
+_PAGE_FLOATS = 1 << 20
 # Qdrant takes 32 MiB at once; a float is some 20 letters of JSON.
 _PORTION_BYTES = 8 << 20
 _FLOAT_BYTES = 20
-# So many more than asked for, since the last may be one of several equal ones.
-_SPARE = 16
+# So many more than asked for, since the last may be one of several equal ones. Where still more are equal, comparing
+# all of them costs less than having them here.
+_SPARE = (16, 128, 1024, 4096)
+# Of all queries that are asked together.
+_HITS_AT_ONCE = 1 << 13
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +74,7 @@ class QdrantPoints(ABC):
 
     async def spaces(self) -> Sequence[str]:
         async with self._bounded():
-            return sorted(filter(_is_ours, await self._names()))
+            return sorted(filter(Space.is_named, await self._names()))
 
     async def apply(self, space: Space, points: Sequence[Point], *, upto_seq: int) -> None:
         newest: dict[int, Point] = {}
@@ -113,7 +119,8 @@ class QdrantPoints(ABC):
 
     async def digest(self, space: Space) -> Sequence[int]:
         async with self._writing[space.name], self._bounded():
-            rows = [(row.number, int(row.payload["seq"])) async for row in self._all(space.name, None, vectors=False)]
+            pages = self._pages(space.name, None, _PAGE, vectors=False)
+            rows = [(row.number, int(row.payload["seq"])) async for page in pages for row in page]
         numbers, seqs = np.array(rows, np.int64).reshape(-1, 2).T
         return [int(bucket) for bucket in digest_of(numbers, seqs)]
 
@@ -134,32 +141,39 @@ class QdrantPoints(ABC):
         return held
 
     async def _found(self, space: Space, wanted: Wanted, condition: Any, *, exact: bool) -> list[list[Hit]]:
+        """Where the graph is asked, which of very many equal ones are found is its choice."""
         top_k = wanted.top_k
-        limit = top_k + _SPARE
-        while top_k > 0 and len(wanted.queries):
-            answers = await self._nearest(space.name, wanted.queries, condition, limit, exact=exact)
-            found = [ordered(_hit(space.metric, number, score) for number, score in answer) for answer in answers]
-            if all(len(hits) < limit or hits[-1].score < hits[top_k - 1].score for hits in found):
-                return [hits[:top_k] for hits in found]
-            limit *= 4
-        return [[] for _ in wanted.queries]
+        found: list[list[Hit]] = [[] for _ in wanted.queries]
+        unsure = list(range(len(found))) if top_k > 0 else []
+        for limit in (top_k + spare for spare in _SPARE):
+            step = max(1, _HITS_AT_ONCE // limit)
+            asked, unsure = [unsure[at : at + step] for at in range(0, len(unsure), step)], []
+            for some in asked:
+                answers = await self._nearest(space.name, wanted.queries[some], condition, limit, exact=exact)
+                for at, answer in zip(some, answers, strict=True):
+                    hits = ordered(_hit(space.metric, number, score) for number, score in answer)
+                    found[at] = hits[:top_k]
+                    if len(hits) == limit and hits[-1].score == hits[top_k - 1].score:
+                        unsure.append(at)
+        if unsure and exact:
+            equal = replace(wanted, queries=wanted.queries[unsure], filter=None)
+            for at, hits in zip(unsure, await self._scanned(space, equal, condition), strict=True):
+                found[at] = hits
+        return found
 
     async def _scanned(self, space: Space, wanted: Wanted, condition: Any) -> list[list[Hit]]:
-        numbers: list[int] = []
-        vectors: list[NDArray[np.float32]] = []
-        async for row in self._all(space.name, condition, vectors=True):
-            if row.vector is not None and _passes(row, wanted):
-                numbers.append(row.number)
-                vectors.append(row.vector)
-        compared = np.array(vectors, np.float32).reshape(-1, space.dimension)
-        return [best(space.metric, numbers, compared, query, wanted.top_k) for query in wanted.queries]
+        nearest = Nearest(space.metric, wanted.queries, wanted.top_k)
+        size = max(1, min(_PAGE, _PAGE_FLOATS // space.dimension))
+        if wanted.top_k > 0 and len(wanted.queries):
+            async for rows in self._pages(space.name, condition, size, vectors=True):
+                await asyncio.to_thread(_compare, nearest, rows, wanted)
+        return nearest.hits
 
-    async def _all(self, name: str, condition: Any, *, vectors: bool) -> AsyncIterator[Row]:
+    async def _pages(self, name: str, condition: Any, size: int, *, vectors: bool) -> AsyncIterator[Sequence[Row]]:
         after = -1
         living = self._conditions.living(condition)
-        while rows := await self._page(name, living, after + 1, _PAGE, vectors=vectors):
-            for row in rows:
-                yield row
+        while rows := await self._page(name, living, after + 1, size, vectors=vectors):
+            yield rows
             after = rows[-1].number
 
     @asynccontextmanager
@@ -206,6 +220,17 @@ class QdrantPoints(ABC):
         """Whether all that passes is compared: where the graph would miss too much, or is not there."""
 
 
+def row_of(record: Any) -> Row:
+    """A record as either client has it."""
+    held = record.vector.get(VECTOR) if isinstance(record.vector, dict) else None
+    return Row(number_of(record.id), record.payload or {}, None if held is None else np.asarray(held, np.float32))
+
+
+def number_of(point_id: object) -> int:
+    assert isinstance(point_id, int)
+    return point_id
+
+
 def _row(point: Point) -> Row:
     if point.vector is None:
         return Row(point.number, {TERMS: [GONE], "seq": point.seq})
@@ -235,11 +260,19 @@ def _point(row: Row) -> Point:
     )
 
 
+def _compare(nearest: Nearest, rows: Sequence[Row], wanted: Wanted) -> None:
+    passing = [(row.number, row.vector) for row in rows if row.vector is not None and _passes(row, wanted)]
+    if passing:
+        numbers, vectors = zip(*passing, strict=True)
+        nearest.see(np.array(numbers, np.int64), np.array(vectors, np.float32))
+
+
 def _passes(row: Row, wanted: Wanted) -> bool:
     if wanted.contains and wanted.contains not in row.payload.get(TEXT, ""):
         return False
-    metadata, created_at = json.loads(row.payload["metadata"]), float(row.payload["created_at"])
-    return wanted.filter is None or passes(wanted.filter, metadata, created_at)
+    if wanted.filter is None:
+        return True
+    return passes(wanted.filter, json.loads(row.payload["metadata"]), float(row.payload["created_at"]))
 
 
 def _hit(metric: Metric, number: int, found: float) -> Hit:
@@ -265,10 +298,3 @@ def _size(row: Row) -> int:
     floats = 0 if row.vector is None else len(row.vector) * _FLOAT_BYTES
     texts = len(row.payload.get("metadata", "")) + 6 * len(row.payload.get(TEXT, ""))
     return floats + texts + 40 * len(row.payload.get(TERMS, ())) + 100
-
-
-def _is_ours(name: str) -> bool:
-    try:
-        return Space.named(name).name == name
-    except ValueError:
-        return False

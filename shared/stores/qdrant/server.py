@@ -11,10 +11,10 @@ from qdrant_client.common.client_exceptions import QdrantException
 from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
 
 from shared.config import Settings
-from shared.errors import ConfigurationError, NotFound, Unavailable
+from shared.errors import ConfigurationError, NotFound, SutazaiError, Unavailable
 from shared.ports.vector_engine import Metric, Space
 from shared.stores.qdrant.filters import TERMS, Conditions
-from shared.stores.qdrant.points import CREATED, TEXT, VECTOR, QdrantPoints, Row
+from shared.stores.qdrant.points import CREATED, TEXT, VECTOR, QdrantPoints, Row, number_of, row_of
 
 _DISTANCES: dict[Metric, models.Distance] = {
     "cosine": models.Distance.DOT,
@@ -26,6 +26,8 @@ _INDEXES = {TERMS: models.PayloadSchemaType.KEYWORD, CREATED: models.PayloadSche
 _COMPARED = 20_000
 _FEW = 0.2
 _EF = 256
+# Refused for who asks, or when: the key, a lock, too slow, too much. All else from 400 on is for what is asked.
+_PASSING = frozenset({401, 403, 408, 429})
 
 
 class QdrantServer(QdrantPoints):
@@ -81,7 +83,7 @@ class QdrantServer(QdrantPoints):
     async def _retrieve(self, name: str, numbers: Sequence[int]) -> Sequence[Row]:
         with _told(name):
             records = await self._client.retrieve(name, list(numbers), with_payload=["seq", "applied_seq"])
-        return [_row(record) for record in records]
+        return [row_of(record) for record in records]
 
     async def _nearest(
         self, name: str, queries: Any, condition: Any, limit: int, *, exact: bool
@@ -98,7 +100,7 @@ class QdrantServer(QdrantPoints):
         ]
         with _told(name):
             answers = await self._client.query_batch_points(name, asked)
-        return [[(_number(point.id), point.score) for point in answer.points] for answer in answers]
+        return [[(number_of(point.id), point.score) for point in answer.points] for answer in answers]
 
     async def _page(self, name: str, condition: Any, start: int, limit: int, *, vectors: bool) -> Sequence[Row]:
         with _told(name):
@@ -110,7 +112,7 @@ class QdrantServer(QdrantPoints):
                 with_payload=["seq", "id", "metadata", "created_at", TEXT] if vectors else ["seq"],
                 with_vectors=vectors,
             )
-        return [_row(record) for record in records]
+        return [row_of(record) for record in records]
 
     async def _count(self, name: str, condition: Any, *, exact: bool) -> int:
         with _told(name):
@@ -121,16 +123,6 @@ class QdrantServer(QdrantPoints):
         if held <= _COMPARED or condition is None:
             return held <= _COMPARED
         return await self._count(name, condition, exact=False) <= max(_COMPARED, _FEW * held)
-
-
-def _row(record: models.Record) -> Row:
-    held = record.vector.get(VECTOR) if isinstance(record.vector, dict) else None
-    return Row(_number(record.id), record.payload or {}, None if held is None else np.asarray(held, np.float32))
-
-
-def _number(point_id: models.ExtendedPointId) -> int:
-    assert isinstance(point_id, int)
-    return point_id
 
 
 def _place(url: str) -> tuple[str, str | None]:
@@ -150,6 +142,8 @@ def _told(name: str) -> Iterator[None]:
     except UnexpectedResponse as exc:
         if exc.status_code == 404:
             raise NotFound(f"no space {name!r}") from exc
-        raise Unavailable("Qdrant refuses", status=exc.status_code) from exc
+        if exc.status_code in range(400, 500) and exc.status_code not in _PASSING:
+            raise SutazaiError("Qdrant refuses what it is asked", status=exc.status_code) from exc
+        raise Unavailable("Qdrant cannot answer now", status=exc.status_code) from exc
     except (ApiException, QdrantException) as exc:
         raise Unavailable("Qdrant cannot be reached") from exc
