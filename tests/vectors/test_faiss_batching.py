@@ -1,15 +1,20 @@
 """Searches that come together are run together, and each gets its own."""
 
 import asyncio
+import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from shared.errors import Invalid
-from shared.ports.vector_engine import Hits, Point, Wanted
+from shared.ports.vector_engine import Hits, Metadata, Point, Wanted
+from shared.stores.faiss import rows as held_rows
 from shared.stores.faiss import searching
 from shared.stores.faiss import space as held_space
+from shared.stores.faiss.columns import Columns
 from shared.stores.faiss.engine import FaissEngine
 from shared.stores.faiss.planner import Sizes
 from shared.stores.faiss.view import View
@@ -56,6 +61,33 @@ def test_filters_that_python_holds_for_equal_are_not_mixed(tmp_path: Path) -> No
             *(engine.search(space, Wanted(queries=query, top_k=9, filter=one)) for one in filters)
         )
         assert [[hit.number for hit in hits.of[0]] for hits in found] == [[0, 2], [1, 3], [0, 2], [0, 1, 2, 3], [0, 2]]
+
+    play(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("rows, by", [(20, "MainThread"), (200, "faiss")])
+def test_metadata_of_many_rows_is_read_beside_the_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int, by: str
+) -> None:
+    readers: list[str] = []
+
+    class Told(Columns):
+        def __init__(self, metadata: Iterable[Metadata], created_at: NDArray[np.float64]) -> None:
+            readers.append(threading.current_thread().name)
+            super().__init__(metadata, created_at)
+
+    monkeypatch.setattr(held_rows, "Columns", Told)
+
+    async def scenario(engine: FaissEngine) -> None:
+        space = new_space(4)
+        await fill(engine, space, points_of(Clustered.of(rows, 4).vectors, metadata=lambda n: {"n": n}))
+        query = np.ones((1, 4), np.float32)
+        for wanted in (Wanted(queries=query, top_k=3), Wanted(queries=query, top_k=3, contains="x")):
+            await engine.search(space, wanted)
+        assert not readers
+        found = await engine.search(space, Wanted(queries=query, top_k=3, filter=Eq("n", 7)))
+        assert [hit.number for hit in found.of[0]] == [7]
+        assert readers and all(name.partition("_")[0] == by for name in readers)
 
     play(tmp_path, scenario)
 

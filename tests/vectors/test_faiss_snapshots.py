@@ -5,20 +5,25 @@ import logging
 import pickle
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from shared.errors import NotFound
 from shared.ports.vector_engine import Point, Space, Wanted
+from shared.stores.faiss import snapshots
 from shared.stores.faiss.engine import FaissEngine
 from shared.stores.faiss.lease import Lease
 from shared.stores.faiss.manifest import Manifest
 from shared.stores.faiss.planner import Sizes
+from shared.stores.faiss.rows import Rows
+from shared.stores.faiss.view import Part, View, merged
 from shared.stores.faiss.written import read_array, write_array
 from shared.vectors.filters import Eq
 from tests.vectors.faiss_data import Clustered, fill, new_space, opened, play, points_of
@@ -82,6 +87,66 @@ def test_base_delta_and_what_is_deleted_come_back(tmp_path: Path) -> None:
         # The deletion is remembered with its seq.
         await engine.apply(space, points_of(data.vectors[7:8], first=7), upto_seq=4001)
         assert await engine.count(space) == 2999
+
+    again(tmp_path, write)
+    again(tmp_path, read)
+
+
+def test_a_snapshot_is_made_beside_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: set[tuple[str, str]] = set()
+
+    def tell(what: str) -> None:
+        told.add((what, threading.current_thread().name.partition("_")[0]))
+
+    def of(view: View, parts: Sequence[Part]) -> Rows:
+        tell("changes")
+        return merged(view, parts)
+
+    class Deleted(dict[int, int]):
+        def keys(self) -> Any:
+            tell("deletions")
+            return super().keys()
+
+        def items(self) -> Any:
+            tell("deletions")
+            return super().items()
+
+        def __iter__(self) -> Iterator[int]:
+            tell("deletions")
+            return super().__iter__()
+
+    monkeypatch.setattr(snapshots, "merged", of)
+
+    async def scenario(engine: FaissEngine) -> None:
+        space = new_space(3)
+        await engine.ensure(space)
+        points = points_of(np.ones((5, 3), np.float32))
+        await engine.apply(space, [*points, *(replace(one, seq=9, vector=None) for one in points[:2])], upto_seq=9)
+        held = engine._held[space.name]
+        held.deleted = Deleted(held.deleted)
+        assert await engine.snapshot(space) == 9
+        assert told == {("changes", "faiss-build"), ("deletions", "faiss-build")}
+
+    again(tmp_path, scenario)
+
+
+def test_as_many_deletions_as_there_are_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshots, "_PORTION", 7)
+    space = new_space(3)
+    gone = [Point(number=n, vector_id=f"v{n}", seq=100 + n, vector=None) for n in range(20)]
+
+    async def write(engine: FaissEngine) -> None:
+        await engine.ensure(space)
+        await engine.apply(space, gone, upto_seq=200)
+        await engine.snapshot(space)
+
+    async def read(engine: FaissEngine) -> None:
+        await engine.restore(space)
+        ones = np.ones((20, 3), np.float32)
+        await engine.apply(space, [replace(one, seq=99 + one.number) for one in points_of(ones)], upto_seq=200)
+        assert await engine.count(space) == 0
+        await engine.apply(space, [replace(one, seq=100 + one.number) for one in points_of(ones)], upto_seq=200)
+        assert await engine.count(space) == 20
 
     again(tmp_path, write)
     again(tmp_path, read)

@@ -10,7 +10,7 @@ from shared.ports.objects import Objects
 from shared.ports.vector_engine import Backend, EngineHealth, Hits, Point, Space, Wanted
 from shared.stores.faiss.kernels import single_threaded
 from shared.stores.faiss.planner import Sizes
-from shared.stores.faiss.snapshots import Snapshots
+from shared.stores.faiss.snapshots import Snapshots, deletions
 from shared.stores.faiss.space import HeldSpace
 
 _CORES: Final = os.cpu_count() or 1
@@ -80,6 +80,9 @@ class FaissEngine:
         held = self._of(space)
         return await held.run(held.view.digest)
 
+    async def forget(self, space: Space, *, upto_seq: int) -> None:
+        await self._of(space).forget(upto_seq)
+
     async def health(self) -> EngineHealth:
         if not self._is_open:
             return EngineHealth(status="down", detail="closed")
@@ -90,7 +93,7 @@ class FaissEngine:
         """One at a time by a lease among all processes: where another one writes, what it has written last."""
         held = self._of(space)
         async with held.changing:
-            view, deleted = held.view, dict(held.deleted)
+            view, deleted = held.view, await held.run(deletions, held.deleted)
         return await self.snapshots.write(space.name, view, deleted)
 
     async def restore(self, space: Space) -> int:

@@ -89,6 +89,10 @@ class Rows:
         return len(self.numbers)
 
     @property
+    def has_columns(self) -> bool:
+        return self._columns is not None
+
+    @property
     def columns(self) -> Columns:
         """Built when first asked for; two that ask at once build the same."""
         if self._columns is None:

@@ -6,10 +6,12 @@ import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, TypeVar
 from uuid import uuid4
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from shared.errors import NotFound
@@ -23,7 +25,12 @@ logger = logging.getLogger("sutazai.vectors")
 
 T = TypeVar("T")
 
+# Numbers, and the seqs at which they were deleted.
+Deletions = tuple[NDArray[np.int64], NDArray[np.int64]]
+
 _ROOT: Final = "vectors/"
+# Copied in one go, in which no other thread runs.
+_PORTION: Final = 1 << 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +61,7 @@ class Snapshots:
         for key in [stored.key async for stored in self._objects.list(f"{_ROOT}{name}/")]:
             await self._objects.delete(key)
 
-    async def write(self, name: str, view: View, deleted: Mapping[int, int]) -> int:
+    async def write(self, name: str, view: View, deleted: Deletions) -> int:
         """What the newest snapshot holds everything up to, also where another one writes it now."""
         async with Lease(self._objects, f"{_ROOT}{name}/lease", seconds=self.lease_s) as lease:
             manifest, etag = await self._manifest(name)
@@ -96,15 +103,16 @@ class Snapshots:
             logger.warning("the manifest of %s is damaged", name)
             return None, etag
 
-    async def _written(self, name: str, view: View, deleted: Mapping[int, int], lease: Lease) -> Snapshot:
+    async def _written(self, name: str, view: View, deleted: Deletions, lease: Lease) -> Snapshot:
         folder = f"{view.applied_seq:020d}-{uuid4().hex}"
         base = view.parts[0]
         parts = []
-        for part, make in await self._run(_made, view, dict(deleted)):
-            content, digest = await self._run(_digested, make)
+        made = _made(view, deleted)
+        while found := await self._run(_next, made):
+            part, content = found
             await lease.renew()
-            await self._objects.put(f"{_ROOT}{name}/{folder}/{part}", content, if_absent=True)
-            parts.append(PartOf(name=part, sha256=digest, size_bytes=len(content)))
+            await self._objects.put(f"{_ROOT}{name}/{folder}/{part.name}", content, if_absent=True)
+            parts.append(part)
         depth = base.rows.codes.depth if base.rows.codes else None
         return Snapshot(folder=folder, applied_seq=view.applied_seq, depth=depth, parts=tuple(parts))
 
@@ -133,18 +141,28 @@ class Snapshots:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
 
+def deletions(deleted: Mapping[int, int]) -> Deletions:
+    numbers, seqs = np.empty((2, len(deleted)), np.int64)
+    keys, values = iter(deleted.keys()), iter(deleted.values())
+    for start in range(0, len(deleted), _PORTION):
+        count = min(_PORTION, len(deleted) - start)
+        numbers[start : start + count] = np.fromiter(islice(keys, count), np.int64, count)
+        seqs[start : start + count] = np.fromiter(islice(values, count), np.int64, count)
+    return numbers, seqs
+
+
 def _manifest(name: str) -> str:
     return f"{_ROOT}{name}/manifest.json"
 
 
-def _made(view: View, deleted: Mapping[int, int]) -> Made:
+def _made(view: View, deleted: Deletions) -> Made:
     base = view.parts[0]
     yield "base-live", lambda: write_array(np.packbits(base.live))
     yield from written_rows(base.rows, "base")
     yield from written_rows(merged(view, view.parts[1:]), "delta")
-    numbers, seqs = np.array(list(deleted.items()), np.int64).reshape(-1, 2).T
-    yield "deleted-numbers", lambda: write_array(np.ascontiguousarray(numbers))
-    yield "deleted-seqs", lambda: write_array(np.ascontiguousarray(seqs))
+    numbers, seqs = deleted
+    yield "deleted-numbers", lambda: write_array(numbers)
+    yield "deleted-seqs", lambda: write_array(seqs)
 
 
 def _restored(manifest: Manifest, snapshot: Snapshot, parts: Mapping[str, bytes]) -> Restored:
@@ -166,9 +184,12 @@ def _restored(manifest: Manifest, snapshot: Snapshot, parts: Mapping[str, bytes]
     return Restored(view, dict(zip(numbers.tolist(), seqs.tolist(), strict=True)))
 
 
-def _digested(make: Callable[[], bytes]) -> tuple[bytes, str]:
-    content = make()
-    return content, _sha256(content)
+def _next(made: Made) -> tuple[PartOf, bytes] | None:
+    """None once there is no other. Also what comes between two parts is work for a thread."""
+    for name, make in made:
+        content = make()
+        return PartOf(name=name, sha256=_sha256(content), size_bytes=len(content)), content
+    return None
 
 
 def _sha256(content: bytes) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from typing import TypeVar
@@ -27,6 +27,8 @@ T = TypeVar("T")
 _AT_ONCE = 64
 # A newer part joins the older one before it is a quarter as large: a few parts, and each row is moved a few times.
 _GROWTH = 4
+# So many rows of metadata are read in the time of a search.
+_FEW_ROWS = 32
 
 
 class HeldSpace:
@@ -37,6 +39,7 @@ class HeldSpace:
         self.view = View.empty(space.dimension, space.metric)
         # Also of what is deleted the seq is known, so that an older point does not bring it back.
         self.deleted: dict[int, int] = {}
+        self._forgotten_seq = 0
         self.changing = asyncio.Lock()
         self._building = building
         self._sizes = sizes
@@ -65,6 +68,12 @@ class HeldSpace:
                 self.deleted.pop(number, None)
             self.deleted |= deleted
         self.compact_when_due()
+
+    async def forget(self, upto_seq: int) -> None:
+        async with self.changing:
+            if upto_seq > self._forgotten_seq:
+                self.deleted = await self.run(_deleted_after, self.deleted, upto_seq)
+                self._forgotten_seq = upto_seq
 
     async def run(self, work: Callable[..., T], *arguments: object) -> T:
         """Beside what is searched."""
@@ -102,11 +111,19 @@ class HeldSpace:
     def _is_long(self, asked: Sequence[Wanted]) -> bool:
         """Too long for the loop to wait for it."""
         filtered = [wanted for wanted in asked if wanted.filter is not None or wanted.contains]
+        if filtered and self._has_to_read(filtered):
+            return True
         expected = sum(self._exact_us(len(wanted.queries), is_filtered=True) for wanted in filtered)
         if len(filtered) < len(asked):
             queries = sum(len(wanted.queries) for wanted in asked) - sum(len(wanted.queries) for wanted in filtered)
             expected += self._nearest_us(queries, max(wanted.top_k for wanted in asked))
         return expected > INLINE_US
+
+    def _has_to_read(self, filtered: Sequence[Wanted]) -> bool:
+        """Metadata of rows that no filter has been asked of."""
+        return any(wanted.filter is not None for wanted in filtered) and any(
+            len(part.rows) > _FEW_ROWS and not part.rows.has_columns for part in self.view.parts
+        )
 
     def _exact_us(self, queries: int, *, is_filtered: bool) -> float:
         rows = sum(len(part.rows) for part in self.view.parts)
@@ -173,6 +190,10 @@ class HeldSpace:
         finally:
             self._taken = 1
             self._compaction = None
+
+
+def _deleted_after(deleted: Mapping[int, int], seq: int) -> dict[int, int]:
+    return {number: at for number, at in deleted.items() if at > seq}
 
 
 def _newest(points: Sequence[Point]) -> dict[int, Point]:
