@@ -11,7 +11,7 @@ from shared import strict_json
 from shared.errors import Invalid
 from shared.ports.documents import MetadataValue
 from shared.vectors.filters import RESERVED
-from shared.vectors.naming import ROUTES, NewName
+from shared.vectors.naming import NewName, no_route
 
 COLLECTION = "documents"
 # What a chunk's metadata says of its own document and place.
@@ -39,12 +39,6 @@ def _checked(metadata: dict[str, MetadataValue]) -> dict[str, MetadataValue]:
     return metadata
 
 
-def _no_route(name: str) -> str:
-    if name in ROUTES:
-        raise ValueError(f"nothing can be called {name!r}: that is a route")
-    return name
-
-
 def _parsed(value: object) -> object:
     """A form has only text."""
     if not isinstance(value, str):
@@ -55,7 +49,7 @@ def _parsed(value: object) -> object:
         raise ValueError(exc.message) from None
 
 
-CollectionName = Annotated[NewName, AfterValidator(_no_route)]
+CollectionName = Annotated[NewName, AfterValidator(no_route)]
 _Key = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
 GivenMetadata = Annotated[dict[_Key, MetadataValue], Field(max_length=_MOST_KEYS), AfterValidator(_checked)]
 FormMetadata = Annotated[GivenMetadata, BeforeValidator(_parsed)]

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from shared.errors import Invalid
 from shared.ports.vectors import MOST_DIMENSIONS
-from shared.vectors.naming import ROUTES
+from shared.vectors.naming import no_route
 
 # Also one that nothing can have is just not there.
 AnyName = Annotated[str, Field(max_length=200)]
@@ -20,5 +20,7 @@ Numbers = Annotated[list[Number], Field(min_length=1, max_length=MOST_DIMENSIONS
 
 def check_new(name: str) -> None:
     """Raises Invalid for a collection or an alias that its vectors could not be reached under."""
-    if name in ROUTES:
-        raise Invalid(f"nothing can be called {name!r}: that is a route", field="name")
+    try:
+        no_route(name)
+    except ValueError as exc:
+        raise Invalid(str(exc), field="name") from None

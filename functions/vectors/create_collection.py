@@ -33,7 +33,7 @@ class CreateCollection(Payload):
 async def create_collection(
     request: CreateCollection, *, caller: Caller, collections: Collections, service: VectorService
 ) -> Collection:
-    """The first of `backends` is asked first where a search says nothing else."""
+    """Which of `backends` is asked first depends on what a search is for, not on their order."""
     check_new(request.name)
     dimension, model = request.dimension, request.model
     if model is not None or dimension is None:

@@ -13,7 +13,7 @@ class GetAlias(Payload):
 
 @http("GET", "/api/v1/vectors/aliases/{name}", scope="vectors:read")
 async def get_alias(request: GetAlias, *, caller: Caller, collections: Collections) -> Alias:
-    for alias in await collections.aliases(caller.user_id):
-        if alias.alias == request.name:
-            return alias
-    raise NotFound(f"no alias {request.name!r}")
+    found = await collections.alias(caller.user_id, request.name)
+    if found is None:
+        raise NotFound(f"no alias {request.name!r}")
+    return found

@@ -1,16 +1,18 @@
-"""GET /api/v1/vectors/aliases: other names of the caller's collections."""
+"""GET /api/v1/vectors/aliases: other names of the caller's collections, page by page."""
 
-from pydantic import BaseModel
+from pydantic import Field
 
 from shared.function import Caller, http
-from shared.ports.vectors import Alias, Collections
+from shared.payload import Payload
+from shared.ports.vectors import AliasList, Collections
 
 
-class AliasList(BaseModel):
-    aliases: list[Alias]
+class ListAliases(Payload):
+    limit: int = Field(default=50, ge=1, le=200)
+    cursor: str | None = Field(default=None, max_length=200)
 
 
 @http("GET", "/api/v1/vectors/aliases", scope="vectors:read")
-async def list_aliases(*, caller: Caller, collections: Collections) -> AliasList:
-    """All of them, by name."""
-    return AliasList(aliases=await collections.aliases(caller.user_id))
+async def list_aliases(request: ListAliases, *, caller: Caller, collections: Collections) -> AliasList:
+    """By name."""
+    return await collections.aliases(caller.user_id, limit=request.limit, cursor=request.cursor)

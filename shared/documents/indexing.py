@@ -95,7 +95,7 @@ class Indexer:
         if job.placed_in not in (None, collection.id) and (
             before := await self.work.collection_of(job.user_id, job.placed_in)
         ):
-            await self._delete(job, before, range(job.chunks))
+            await self._delete(job, before, job.placed_in, range(job.chunks))
         if not await self.work.place(job, collection, count):
             raise _deleted(job)
         return collection
@@ -129,7 +129,7 @@ class Indexer:
             raise ToolError(
                 f"{collection.name!r} takes {collection.dimension} numbers, and {model.name!r} gives {model.dimension}"
             )
-        await self.collections.pin(collection.user_id, collection.name, model.id)
+        await self.collections.pin(collection, model.id)
         return await self.collections.find(collection.user_id, collection.name)
 
     async def _missing(self, job: Job, collection: Kept, cut: Sequence[Chunk]) -> list[Chunk]:
@@ -155,19 +155,22 @@ class Indexer:
             )
             for chunk, vector in zip(batch, embedded.vectors, strict=True)
         ]
-        await self.vectors.upsert(job.user_id, collection.name, rows, model=embedded.model.id)
+        await self.vectors.upsert(
+            job.user_id, collection.name, rows, model=embedded.model.id, collection_id=collection.id
+        )
         # In this order whoever deletes the document meanwhile either finds these, or is found here.
         if not await self.work.is_there(job):
-            await self._delete(job, collection.name, [chunk.position for chunk in batch])
+            await self._delete(job, collection.name, collection.id, [chunk.position for chunk in batch])
             raise _deleted(job)
 
-    async def _delete(self, job: Job, collection: str, positions: Sequence[int]) -> None:
-        await remove_chunks(self.vectors, job.user_id, collection, job.document_id, positions)
+    async def _delete(self, job: Job, collection: str, collection_id: UUID | None, positions: Sequence[int]) -> None:
+        place = (job.user_id, collection, job.document_id)
+        await remove_chunks(self.vectors, *place, positions, collection_id=collection_id)
 
     async def _finish(self, job: Job, run: Run, collection: Kept, text: Text, count: int) -> None:
         # An older version may have cut it into more.
         if job.placed_in == collection.id and job.chunks > count:
-            await self._delete(job, collection.name, range(count, job.chunks))
+            await self._delete(job, collection.name, collection.id, range(count, job.chunks))
         done = await self.work.indexed(job, run.execution_id, title=text.title)
         if not done and not await self.work.is_there(job):
             raise _deleted(job)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from shared.vectors.filters import Filter
 
 MOST_COLLECTIONS = 1000
+MOST_ALIASES = 1000
 MOST_DIMENSIONS = 4096
 
 
@@ -37,12 +38,18 @@ class Collection(BaseModel):
 
 class CollectionList(BaseModel):
     collections: list[Collection]
+    next_cursor: str | None
 
 
 class Alias(BaseModel):
     model_config = ConfigDict(frozen=True)
     alias: str
     collection: str
+
+
+class AliasList(BaseModel):
+    aliases: list[Alias]
+    next_cursor: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,36 +119,58 @@ class Collections(Protocol):
     ) -> Collection:
         """Raises Conflict where the name is taken, also by an alias, or the user has too many."""
 
-    async def of(self, user_id: UUID) -> list[Collection]:
-        """By name."""
+    async def list(self, user_id: UUID, *, limit: int, cursor: str | None) -> CollectionList:
+        """By name. Raises Invalid for a cursor that is none of ours."""
+
+    async def get(self, user_id: UUID, name: str) -> Collection:
+        """Raises NotFound."""
 
     async def find(self, user_id: UUID, name: str) -> Kept:
         """Raises NotFound."""
 
-    async def pin(self, user_id: UUID, name: str, model: str) -> None:
+    async def pin(self, collection: Kept, model: str) -> None:
         """From now on it holds vectors of this model. Raises NotFound, and Conflict where it has held others."""
 
     async def delete(self, user_id: UUID, name: str) -> bool:
         """With its vectors and its aliases. False where there is no collection of that very name."""
 
     async def point(self, user_id: UUID, alias: str, name: str) -> Alias:
-        """From now on, and all at once. Raises NotFound for the collection, Conflict where one is called so."""
+        """From now on, and all at once.
 
-    async def aliases(self, user_id: UUID) -> list[Alias]: ...
+        Raises NotFound for the collection, Conflict where one is called so, or the user has too many aliases.
+        """
+
+    async def aliases(self, user_id: UUID, *, limit: int, cursor: str | None) -> AliasList:
+        """By name. Raises Invalid for a cursor that is none of ours."""
+
+    async def alias(self, user_id: UUID, alias: str) -> Alias | None: ...
 
     async def unpoint(self, user_id: UUID, alias: str) -> bool: ...
 
 
 class Vectors(Protocol):
-    """The truth. A write is one transaction, and numbers its rows while it holds the collection: readers miss none."""
+    """The truth. A write is one transaction, and numbers its rows while it holds the collection: readers miss none.
 
-    async def upsert(self, user_id: UUID, name: str, vectors: Sequence[NewVector], *, model: str | None) -> Written:
+    With `collection_id` it is for that very one: where another goes by its name by now, NotFound is raised.
+    """
+
+    async def upsert(
+        self,
+        user_id: UUID,
+        name: str,
+        vectors: Sequence[NewVector],
+        *,
+        model: str | None,
+        collection_id: UUID | None = None,
+    ) -> Written:
         """Rows that are the same as before take no number.
 
         Raises NotFound; Invalid for another dimension; Conflict where `model` is not the one the collection is of.
         """
 
-    async def delete(self, user_id: UUID, name: str, ids: Sequence[str]) -> Written:
+    async def delete(
+        self, user_id: UUID, name: str, ids: Sequence[str], *, collection_id: UUID | None = None
+    ) -> Written:
         """Raises NotFound for the collection; ids that are not there count as nothing."""
 
     async def get(self, user_id: UUID, name: str, vector_id: str) -> Stored:

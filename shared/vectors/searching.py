@@ -7,6 +7,7 @@ vector service the record compares by itself, as far as that goes.
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 from uuid import UUID
@@ -28,6 +29,8 @@ DEPTH = 100
 # The record compares so many vectors in some tenths of a second.
 SCAN_MOST = 20_000
 _DEPTH_MOST = 1000
+# The service finds no more at once.
+_HITS_MOST = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,13 +86,13 @@ class Searcher:
     async def _searched(self, collection: Kept, search: Search) -> SearchAnswer:
         began = time.perf_counter()
         hybrid = _is_hybrid(collection, search)
-        dense, lexical = await self._halves(collection, search, hybrid)
-        if dense.ranked is None and not hybrid:
-            raise Unavailable("no vector engine can answer now, and the record is too large to compare all of it")
-        ranked: Sequence[tuple[int, float]] = dense.ranked or ()
-        if hybrid:
-            ranked = fused([number for number, _ in ranked], [number for number, _ in lexical])
-        results = await self._shown(collection, search, ranked)
+        depth = min(max(DEPTH, 2 * search.top_k), _DEPTH_MOST) if hybrid else search.top_k
+        dense, results = await self._ranked(collection, search, hybrid, depth)
+        # That some are gone since is rare: more are asked for only then. Who cannot be asked again has answered once.
+        with suppress(Unavailable):
+            while not hybrid and _has_more(dense, search, len(results), depth):
+                depth = min(max(DEPTH, 4 * depth), _HITS_MOST)
+                dense, results = await self._ranked(collection, search, hybrid, depth)
         return SearchAnswer(
             collection=collection.name,
             results=results,
@@ -103,10 +106,20 @@ class Searcher:
             lag_seq=dense.lag_seq,
         )
 
+    async def _ranked(
+        self, collection: Kept, search: Search, hybrid: bool, depth: int
+    ) -> tuple[_Dense, list[SearchResult]]:
+        dense, lexical = await self._halves(collection, search, hybrid, depth)
+        if dense.ranked is None and not hybrid:
+            raise Unavailable("no vector engine can answer now, and the record is too large to compare all of it")
+        ranked: Sequence[tuple[int, float]] = dense.ranked or ()
+        if hybrid:
+            ranked = fused([number for number, _ in ranked], [number for number, _ in lexical])
+        return dense, await self._shown(collection, search, ranked)
+
     async def _halves(
-        self, collection: Kept, search: Search, hybrid: bool
+        self, collection: Kept, search: Search, hybrid: bool, depth: int
     ) -> tuple[_Dense, Sequence[tuple[int, float]]]:
-        depth = min(max(DEPTH, 2 * search.top_k), _DEPTH_MOST) if hybrid else search.top_k
         if not hybrid:
             return await self._dense(collection, search, depth), ()
         assert search.query is not None
@@ -175,6 +188,14 @@ class Searcher:
             those = await self._vectors.those(collection, [number for number, _ in taken])
             shown += [_result(those[n], score) for n, score in taken if n in those and _passes(those[n], search)]
         return shown
+
+
+def _has_more(dense: _Dense, search: Search, shown: int, depth: int) -> bool:
+    """Whether what is gone of the `depth` best has kept back others that follow them."""
+    ranked = dense.ranked or ()
+    if shown >= search.top_k or len(ranked) < depth or depth >= _HITS_MOST:
+        return False
+    return search.threshold is None or ranked[-1][1] >= search.threshold
 
 
 def _is_hybrid(collection: Kept, search: Search) -> bool:

@@ -56,10 +56,13 @@ class Upserting:
         texts = [one.text for one in given if one.vector is None and one.text is not None]
         pinned = await self._model(collection, model, embeds=bool(texts), brings=len(texts) < len(given))
         if pinned is not None and collection.model is None:
-            await self._collections.pin(self._user_id, collection.name, pinned)
+            await self._collections.pin(collection, pinned)
         embedded = await self._embedded(texts, pinned)
         new = [_new(one, collection, embedded) for one in given]
-        return collection, await self._vectors.upsert(self._user_id, collection.name, new, model=pinned)
+        written = await self._vectors.upsert(
+            self._user_id, collection.name, new, model=pinned, collection_id=collection.id
+        )
+        return collection, written
 
     async def _model(self, collection: Kept, asked: str | None, *, embeds: bool, brings: bool) -> str | None:
         """The id of the one that all of them are of."""

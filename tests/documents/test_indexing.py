@@ -9,7 +9,7 @@ from shared.catalog import all_functions
 from shared.child import needed
 from shared.children import runs_in_child
 from shared.config import Settings
-from shared.errors import ToolError, Unavailable
+from shared.errors import NotFound, ToolError, Unavailable
 from shared.function import Tool
 from shared.ports.documents import object_key
 from shared.ports.vectors import NewVector
@@ -189,6 +189,28 @@ def test_a_document_whose_collection_is_gone_can_be_indexed_anew(settings: Setti
         assert found.status == "failed" and found.error is not None and "collection" in found.error.message
         assert (await here.index(received)).embedded == 1
         assert (await here.seen(received)).status == "indexed"
+
+    play(settings, scenario)
+
+
+def test_a_collection_that_is_made_anew_takes_no_chunks_of_a_document_of_the_old_one(settings: Settings) -> None:
+    async def scenario(here: Library) -> None:
+        received = await here.give(LONG)
+
+        async def making_anew() -> None:
+            if len(here.service.asked) == 64:
+                await here.collections.delete(here.ada, "documents")
+                await here.collections.create(
+                    here.ada, "documents", dimension=26, metric="cosine", model=LETTERS.id, backends=["faiss"]
+                )
+
+        here.service.before_each = making_anew
+        with pytest.raises(NotFound, match="'documents' is gone"):
+            await here.index(received)
+        assert await here.rows() == []
+        await here.end_task(received)
+        found = await here.seen(received)
+        assert (found.status, found.error and found.error.code) == ("failed", "NOT_FOUND")
 
     play(settings, scenario)
 

@@ -4,8 +4,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from functions.documents._received import TextDocument, new_document
 from shared.config import Settings
-from shared.errors import Invalid, NotFound, ToolError
+from shared.errors import IdempotencyMismatch, Invalid, NotFound, ToolError
 from shared.ports.documents import object_key
 from shared.ports.users import Users
 from tests.documents.library import Library, play
@@ -105,6 +106,59 @@ def test_the_same_idempotency_key_is_the_same_document(settings: Settings) -> No
         first, again, other = [await here.give("words", key=key) for key in ("k", "k", "l")]
         assert first == again and other.document_id != first.document_id
         assert await here.database.fetchval("SELECT count(*) FROM agent_executions") == 2
+
+    play(settings, scenario)
+
+
+def test_a_key_whose_document_was_deleted_brings_no_original_back(settings: Settings) -> None:
+    async def scenario(here: Library) -> None:
+        received = await here.give("words", key="k")
+        await here.delete(received.document_id)
+        await here.sweep()
+        assert await here.keys() == []
+        with pytest.raises(NotFound, match="was deleted"):
+            await here.give("words", key="k")
+        await here.sweep()
+        assert await here.keys() == [] and await here.database.fetchval("SELECT count(*) FROM documents") == 1
+
+    play(settings, scenario)
+
+
+def test_an_original_that_is_stored_again_for_a_deleted_document_is_removed(settings: Settings) -> None:
+    async def scenario(here: Library) -> None:
+        received = await here.give("words")
+        await here.delete(received.document_id)
+        await here.sweep()
+        # Whoever does this is gone before it is received.
+        await here.documents.expect(here.ada, received.document_id)
+        await here.objects.put(object_key(here.ada, received.document_id), b"words")
+        await here.sweep(later="2 hours")
+        assert await here.keys() == []
+
+    play(settings, scenario)
+
+
+def test_an_original_that_two_have_expected_stays(settings: Settings) -> None:
+    async def scenario(here: Library) -> None:
+        received = await here.give("words", key="k")
+        key = object_key(here.ada, received.document_id)
+        await here.database.execute("INSERT INTO object_removals VALUES ($1, now() + interval '1 hour')", key)
+        new, _ = new_document(TextDocument(text="words"), here.ada, received.document_id)
+        assert (await here.documents.receive(new)).task_id == received.task_id
+        await here.sweep(later="2 hours")
+        assert await here.keys() == [key]
+
+    play(settings, scenario)
+
+
+@pytest.mark.parametrize("text", ["other", "other words"])
+def test_a_key_that_was_another_documents_writes_nothing_over_it(settings: Settings, text: str) -> None:
+    async def scenario(here: Library) -> None:
+        received = await here.give("words", key="k")
+        with pytest.raises(IdempotencyMismatch):
+            await here.give(text, key="k")
+        content, _ = await here.objects.get(object_key(here.ada, received.document_id))
+        assert content == b"words" and await here.give("words", key="k") == received
 
     play(settings, scenario)
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from shared.config import Settings
 from shared.ports.vectors import Collections, Kept, NewVector, Vectors
+from shared.stores.postgres import vector_texts
 from shared.stores.postgres.database import Database
 from shared.stores.postgres.vector_texts import K1, B
 from shared.vectors.filters import CREATED_AT, And, Eq, Exists, Filter, In, Not, Or, Range, passes
@@ -157,6 +158,34 @@ def test_a_common_word_counts_where_rare_ones_do_not_suffice(settings: Settings)
     play(settings, scenario)
 
 
+def test_a_filter_leaves_no_word_and_no_passing_text_out(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vector_texts, "ROUNDS", (5, 10, 20))
+
+    async def scenario(here: Here) -> None:
+        await here.write({f"g{n}": "a guide" for n in range(12)})
+        await here.write({f"i{n}": "install it" for n in range(30)})
+        last = {"last": "the last install", "next": "installed in passing, and then some more is said"}
+        await here.write(last, metadata={"wanted": True})
+        for query in ("install", "install guide"):
+            assert await here.found(query, filter=Eq("wanted", True)) == ["last", "next"]
+            assert await here.found(query, contains="last") == ["last"]
+
+    play(settings, scenario)
+
+
+def test_rare_words_stay_ahead_where_too_many_texts_pass(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vector_texts, "ROUNDS", (5, 10, 20))
+
+    async def scenario(here: Here) -> None:
+        await here.write({f"c{n}": "a common thing" for n in range(40)})
+        await here.write({"r": "a rare thing"})
+        found = await here.found("rare thing", filter=Not(Eq("x", 1)), top_k=30)
+        assert (found[0], len(found), len(set(found))) == ("r", 21, 21)
+        assert await here.found("rare thing", filter=Not(Eq("x", 1)), top_k=1) == ["r"]
+
+    play(settings, scenario)
+
+
 SCALARS = st.one_of(
     st.booleans(),
     st.integers(-(2**53), 2**53),
@@ -249,7 +278,6 @@ def test_a_fusion_holds_all_of_both_rankings_and_keeps_what_they_agree_on(dense:
                 assert found[one] > found[other]
 
 
-def test_a_fusion_weighs_its_halves() -> None:
+def test_a_fusion_weighs_its_halves_alike() -> None:
     assert fused([1, 2], [2, 3]) == [(2, pytest.approx(0.5 + 61 / 124)), (1, 0.5), (3, pytest.approx(61 / 124))]
-    assert [number for number, _ in fused([1], [2], weights=(1.0, 2.0))] == [2, 1]
     assert fused([7], [7]) == [(7, 1.0)]

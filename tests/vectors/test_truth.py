@@ -13,6 +13,7 @@ from shared.config import Settings
 from shared.errors import Conflict, Invalid, NotFound
 from shared.ports.vector_engine import Space
 from shared.ports.vectors import Alias, Collections, NewVector, Truth, Vectors, Written
+from shared.stores.postgres import collections
 from shared.stores.postgres.database import Database
 from shared.vectors.filters import Eq
 from shared.wiring import Ports
@@ -28,8 +29,16 @@ class Here:
     truth: Truth
     database: Database
 
-    async def upsert(self, *ids: str, value: float = 1.0, name: str = "papers", **more: Any) -> Written:
-        return await self.vectors.upsert(self.ada, name, [vector(one, value, **more) for one in ids], model=None)
+    async def upsert(
+        self,
+        *ids: str,
+        value: float = 1.0,
+        name: str = "papers",
+        collection_id: UUID | None = None,
+        **more: Any,
+    ) -> Written:
+        new = [vector(one, value, **more) for one in ids]
+        return await self.vectors.upsert(self.ada, name, new, model=None, collection_id=collection_id)
 
     async def events(self) -> list[tuple[str, int, int]]:
         rows = await self.database.fetch("SELECT type, data FROM events WHERE type LIKE 'vectors.%' ORDER BY position")
@@ -72,7 +81,7 @@ def test_writes_are_numbered_one_after_another_and_told(settings: Settings) -> N
             ("vectors.upserted.v1", 2, 4),
             ("vectors.deleted.v1", 1, 5),
         ]
-        (collection,) = await here.collections.of(here.ada)
+        collection = await here.collections.get(here.ada, "papers")
         assert (collection.vectors, collection.seq) == (2, 5)
         kept = await here.collections.find(here.ada, "papers")
         points = await here.truth.since(kept.id, 0)
@@ -188,10 +197,8 @@ def test_vectors_of_another_model_or_size_are_refused_and_nothing_is_written(set
             await here.vectors.upsert(here.ada, "papers", [vector("a"), wrong], model=None)
         with pytest.raises(Invalid, match="twice"):
             await here.upsert("a", "a")
-        assert [(c.name, c.vectors, c.seq) for c in await here.collections.of(here.ada)] == [
-            ("papers", 0, 0),
-            ("texts", 0, 0),
-        ]
+        listed = await here.collections.list(here.ada, limit=10, cursor=None)
+        assert [(c.name, c.vectors, c.seq) for c in listed.collections] == [("papers", 0, 0), ("texts", 0, 0)]
 
     play(settings, scenario)
 
@@ -209,8 +216,84 @@ def test_an_alias_leads_to_one_collection_and_is_swapped_at_once(settings: Setti
             with pytest.raises(Conflict):
                 await taken
         assert await here.collections.delete(here.ada, "papers-2")
-        assert await here.collections.aliases(here.ada) == []
+        assert (await here.collections.aliases(here.ada, limit=1, cursor=None)).aliases == []
         assert not await here.collections.unpoint(here.ada, "live")
+
+    play(settings, scenario)
+
+
+def test_an_act_for_one_collection_does_not_fall_on_another_that_has_its_name(settings: Settings) -> None:
+    async def scenario(here: Here) -> None:
+        old = await here.collections.find(here.ada, "papers")
+        assert (await here.upsert("a", collection_id=old.id)).changed == 1
+        await here.collections.delete(here.ada, "papers")
+        await create(here, here.ada)
+        await here.upsert("a")
+        for act in (
+            here.upsert("b", collection_id=old.id),
+            here.vectors.delete(here.ada, "papers", ["a"], collection_id=old.id),
+            here.collections.pin(old, "minilm-int8"),
+        ):
+            with pytest.raises(NotFound):
+                await act
+        new = await here.collections.find(here.ada, "papers")
+        assert (new.seq, new.model) == (1, None)
+        assert (await here.vectors.delete(here.ada, "papers", ["a"], collection_id=new.id)).changed == 1
+
+    play(settings, scenario)
+
+
+def test_collections_and_aliases_are_listed_page_by_page_by_name(settings: Settings) -> None:
+    async def scenario(here: Here) -> None:
+        for number in (3, 1, 2, 0):
+            await create(here, here.ada, f"c{number}")
+            await here.collections.point(here.ada, f"a{number}", f"c{number}")
+        await create(here, here.bob, "c9")
+        await here.collections.point(here.bob, "a9", "c9")
+
+        async def listed(collections: bool) -> list[list[str]]:
+            pages: list[list[str]] = []
+            cursor: str | None = None
+            while True:
+                if collections:
+                    page = await here.collections.list(here.ada, limit=2, cursor=cursor)
+                    pages.append([one.name for one in page.collections])
+                    cursor = page.next_cursor
+                else:
+                    found = await here.collections.aliases(here.ada, limit=2, cursor=cursor)
+                    pages.append([f"{one.alias} {one.collection}" for one in found.aliases])
+                    cursor = found.next_cursor
+                if cursor is None:
+                    return pages
+
+        assert await listed(True) == [["c0", "c1"], ["c2", "c3"], ["papers"]]
+        assert await listed(False) == [["a0 c0", "a1 c1"], ["a2 c2", "a3 c3"]]
+        for wrong in ("", "x", "AA", "w7w", "\0"):
+            with pytest.raises(Invalid):
+                await here.collections.list(here.ada, limit=2, cursor=wrong)
+            with pytest.raises(Invalid):
+                await here.collections.aliases(here.ada, limit=2, cursor=wrong)
+
+    play(settings, scenario)
+
+
+def test_nobody_has_more_aliases_than_that_and_those_that_are_there_still_move(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collections, "MOST_ALIASES", 2)
+
+    async def scenario(here: Here) -> None:
+        await create(here, here.ada, "papers-2")
+        for alias in ("one", "two"):
+            await here.collections.point(here.ada, alias, "papers")
+        with pytest.raises(Conflict, match="more than 2 aliases"):
+            await here.collections.point(here.ada, "three", "papers")
+        assert await here.collections.alias(here.ada, "three") is None
+        await here.collections.point(here.ada, "two", "papers-2")
+        assert await here.collections.alias(here.ada, "two") == Alias(alias="two", collection="papers-2")
+        assert await here.collections.unpoint(here.ada, "one")
+        await here.collections.point(here.ada, "three", "papers")
+        assert await here.collections.alias(here.ada, "one") is None
 
     play(settings, scenario)
 

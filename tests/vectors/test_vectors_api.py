@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pytest
@@ -16,8 +17,8 @@ from functions.vectors.embed_texts import EmbeddedTexts, EmbedTexts, embed_texts
 from functions.vectors.get_alias import GetAlias, get_alias
 from functions.vectors.get_collection import GetCollection, get_collection
 from functions.vectors.get_vector import GetVector, get_vector
-from functions.vectors.list_aliases import list_aliases
-from functions.vectors.list_collections import list_collections
+from functions.vectors.list_aliases import ListAliases, list_aliases
+from functions.vectors.list_collections import ListCollections, list_collections
 from functions.vectors.list_engines import list_engines
 from functions.vectors.list_models import list_models
 from functions.vectors.search_vectors import SearchVectors, search_vectors
@@ -30,7 +31,8 @@ from shared.errors import Busy, Conflict, Invalid, NotFound, SutazaiError, Unava
 from shared.function import Caller
 from shared.payload import from_body
 from shared.ports.vector_answers import SearchAnswer, VectorAnswers
-from shared.ports.vectors import Alias, Collection, Collections, Truth, Vectors
+from shared.ports.vector_service import Found, Query
+from shared.ports.vectors import Alias, Collection, Collections, Kept, Truth, Vectors
 from shared.stores import vector_answers
 from shared.stores.postgres.database import Database
 from shared.stores.redis import Cache
@@ -66,6 +68,10 @@ class Here:
         return await create_collection(
             request, caller=by or self.ada, collections=self.collections, service=self.service
         )
+
+    async def listed(self, *, by: Caller | None = None) -> list[Collection]:
+        page = await list_collections(ListCollections(), caller=by or self.ada, collections=self.collections)
+        return page.collections
 
     async def upsert(self, *vectors: Any, to: str = "papers", by: Caller | None = None, **more: Any) -> Upserted:
         request = from_body(UpsertVectors, dump({"collection": to, "vectors": list(vectors), **more}), {})
@@ -143,8 +149,8 @@ def test_a_collection_is_made_listed_and_deleted(settings: Settings) -> None:
         await delete_collection(DeleteCollection(name="both"), caller=here.ada, collections=here.collections)
         made = await here.create(dimension=2)
         assert (made.metric, made.backends) == ("cosine", ("faiss", "qdrant"))
-        assert (await list_collections(caller=here.ada, collections=here.collections)).collections == [made]
-        assert (await list_collections(caller=here.bob, collections=here.collections)).collections == []
+        assert await here.listed() == [made]
+        assert await here.listed(by=here.bob) == []
         asked = GetCollection(name="papers")
         assert await get_collection(asked, caller=here.ada, collections=here.collections) == made
         for stranger in (
@@ -183,7 +189,7 @@ def test_a_model_brings_its_dimension(settings: Settings) -> None:
 def test_names_that_no_path_leads_to_are_refused(settings: Settings, name: str) -> None:
     async def scenario(here: Here) -> None:
         assert (await refused(here.create(name, dimension=2)))[0] is Invalid
-        assert (await list_collections(caller=here.ada, collections=here.collections)).collections == []
+        assert await here.listed() == []
 
     play(settings, scenario)
 
@@ -201,7 +207,7 @@ def test_an_alias_leads_to_the_one_collection_and_then_to_the_other(settings: Se
             assert (ids(found), found.collection) == ([name], name)
         assert (await here.upsert({"id": "more", "vector": [0, 1]}, to="current")).collection == "new"
         assert await get_alias(GetAlias(name="current"), **ports) == pointed  # type: ignore[arg-type]
-        assert (await list_aliases(**ports)).aliases == [pointed]  # type: ignore[arg-type]
+        assert (await list_aliases(ListAliases(), **ports)).aliases == [pointed]  # type: ignore[arg-type]
         theirs = get_alias(GetAlias(name="current"), caller=here.bob, collections=here.collections)
         assert (await refused(theirs))[0] is NotFound
         taken = set_alias(SetAlias(name="old", collection="new"), **ports)  # type: ignore[arg-type]
@@ -277,7 +283,8 @@ def test_the_first_texts_pin_the_model_of_a_collection_without_one(settings: Set
         await here.upsert({"id": "a", "vector": [1, 0]}, to="small", model="theirs-3")
         asked = GetCollection(name="small")
         assert (await get_collection(asked, caller=here.ada, collections=here.collections)).model == "theirs-3"
-        assert (await refused(here.collections.pin(here.ada.user_id, "small", "other")))[0] is Conflict
+        small = await here.collections.find(here.ada.user_id, "small")
+        assert (await refused(here.collections.pin(small, "other")))[0] is Conflict
 
     play(settings, scenario)
 
@@ -317,7 +324,7 @@ def test_what_cannot_be_kept_is_refused_with_all_that_comes_with_it(settings: Se
     async def scenario(here: Here) -> None:
         await here.create(dimension=2)
         assert (await refused(here.upsert({"id": "good", "vector": [1, 0]}, vector)))[0] is Invalid
-        (collection,) = (await list_collections(caller=here.ada, collections=here.collections)).collections
+        (collection,) = await here.listed()
         assert (collection.vectors, collection.seq) == (0, 0)
 
     play(settings, scenario)
@@ -483,6 +490,27 @@ def test_the_service_is_asked_for_what_was_wanted(settings: Settings) -> None:
 # --- what is kept, and what happens without engines ------------------------------------------------------------------
 
 
+def test_vectors_that_were_read_for_one_collection_are_not_written_to_another_of_its_name(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(here: Here) -> None:
+        await here.create(dimension=2, metric="l2")
+        find = here.collections.find
+
+        async def overtaken(user_id: UUID, name: str) -> Kept:
+            found = await find(user_id, name)
+            await here.collections.delete(user_id, name)
+            await here.create(dimension=2, metric="cosine")
+            return found
+
+        with monkeypatch.context() as patched:
+            patched.setattr(here.collections, "find", overtaken)
+            assert (await refused(here.upsert({"id": "a", "vector": [3, 4]})))[0] is NotFound
+        assert (await here.collections.find(here.ada.user_id, "papers")).seq == 0
+
+    play(settings, scenario)
+
+
 def test_an_answer_is_kept_until_the_collection_changes(settings: Settings) -> None:
     async def scenario(here: Here) -> None:
         await here.create(dimension=2)
@@ -545,6 +573,44 @@ def test_those_who_ask_the_same_at_once_ask_once(settings: Settings) -> None:
         found = await asyncio.gather(*(here.search(vector=[1, 0]) for _ in range(20)))
         assert len({answer.model_dump_json(include={"results"}) for answer in found}) == 1
         assert len(here.service.asked) == 1
+
+    play(settings, scenario)
+
+
+def test_what_is_gone_since_makes_room_for_those_that_follow(settings: Settings) -> None:
+    async def scenario(here: Here) -> None:
+        await here.create(dimension=2)
+        await here.write_points()
+        best = ids(await here.search(vector=[1, 0]))
+        here.service.stays_behind = True
+        await here.vectors.delete(here.ada.user_id, "papers", best[:2])
+        assert ids(await here.search(vector=[1, 0], top_k=2)) == best[2:4]
+        assert ids(await here.search(vector=[1, 0], top_k=5)) == best[2:]
+        asked = len(here.service.asked)
+        assert ids(await here.search(vector=[1, 0], top_k=2, threshold=0.9999)) == []
+        assert len(here.service.asked) == asked + 1
+
+    play(settings, scenario)
+
+
+def test_a_service_that_cannot_be_asked_again_has_answered_once(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(here: Here) -> None:
+        await here.create(dimension=2)
+        await here.write_points()
+        best = ids(await here.search(vector=[1, 0]))
+        here.service.stays_behind = True
+        await here.vectors.delete(here.ada.user_id, "papers", best[:1])
+        search = here.service.search
+
+        async def once(query: Query) -> Found:
+            found = await search(query)
+            here.service.is_busy = True
+            return found
+
+        monkeypatch.setattr(here.service, "search", once)
+        assert ids(await here.search(vector=[1, 0], top_k=2)) == best[1:2]
 
     play(settings, scenario)
 

@@ -34,11 +34,15 @@ _EXPECTED = "1 hour"
 
 _EXPECT = f"""
 INSERT INTO object_removals (key, due_at)
-SELECT $1, now() + interval '{_EXPECTED}' WHERE NOT EXISTS (SELECT FROM documents WHERE id = $2)
+SELECT $1, now() + interval '{_EXPECTED}'
+WHERE NOT EXISTS (SELECT FROM documents WHERE id = $2 AND deleted_at IS NULL)
 ON CONFLICT (key) DO UPDATE SET due_at = excluded.due_at"""
 _INSERT = """
 INSERT INTO documents (id, user_id, task_id, title, file_name, metadata, media_type, size_bytes, collection)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (id) DO NOTHING RETURNING true"""
+# Whoever deletes it waits until what we do with its note is done.
+_HOLD = "SELECT true FROM documents WHERE id = $1 AND deleted_at IS NULL FOR SHARE"
+_REMOVE = "INSERT INTO object_removals (key) VALUES ($1) ON CONFLICT (key) DO UPDATE SET due_at = excluded.due_at"
 _ONE = f"{ROWS} AND d.id = $2"
 _LIST = f"""
 SELECT * FROM ({ROWS}) AS d
@@ -88,6 +92,11 @@ class PostgresDocuments:
         more = (new.media_type, new.size_bytes, new.collection)
         is_new = await connection.fetchval(_INSERT, new.id, new.user_id, task_id, *values, *more)
         key = object_key(new.user_id, new.id)
+        if not await connection.fetchval(_HOLD, new.id):
+            # It was deleted, and its original has just been stored once more.
+            await connection.execute(_REMOVE, key)
+            return None
+        # Also where it is not new: two who sent it at once may both have expected it.
         taken = await connection.fetchval("DELETE FROM object_removals WHERE key = $1 RETURNING true", key)
         if is_new and not taken:
             raise Unavailable("storing the document took too long; send it again")

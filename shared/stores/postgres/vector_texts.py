@@ -64,12 +64,17 @@ FROM (
 ) AS d WHERE c.id = $1"""
 _FREQUENCIES = "SELECT word, texts FROM vector_words WHERE collection_id = $1 AND word = ANY ($2)"
 # By its words alone: they are of one collection, and nothing else finds them as fast.
+_FOUND = "SELECT collection_id, number, words FROM vector_texts WHERE words && $2"
+# What does not pass takes no place among the candidates. OFFSET: still by its words alone.
+_PASSING = f"""
+    SELECT f.collection_id, f.number, f.words FROM ({_FOUND} OFFSET 0) AS f
+    JOIN {{row}} AS v ON {{is_row}} WHERE f.collection_id = $1 AND ({{condition}})"""
 _RANK = """
 WITH found AS MATERIALIZED (
-    SELECT collection_id, number, words FROM vector_texts WHERE words && $2 LIMIT $3
+    {candidates} LIMIT $3
 ), passing AS (
-    SELECT f.number, f.words, $5::float8 + $6::float8 * cardinality(f.words) AS norm FROM found f {join}
-    WHERE f.collection_id = $1 AND {condition}
+    SELECT f.number, f.words, $5::float8 + $6::float8 * cardinality(f.words) AS norm FROM found f
+    WHERE f.collection_id = $1
 )
 SELECT number, {score} AS score FROM passing ORDER BY score DESC, number LIMIT $4"""
 
@@ -113,16 +118,20 @@ class VectorTexts:
         if not (rarest := held[:MOST_WORDS]) or not collection.texts:
             return []
         average = collection.words / collection.texts
+        counts = {_rarest([texts for texts, _ in rarest], most) for most in ROUNDS}
+        if filter is not None or contains is not None:
+            # Of texts with the rarer words it may be that none passes.
+            counts.add(len(rarest))
         weights = [(word, log(1 + (collection.texts - texts + 0.5) / (texts + 0.5))) for texts, word in rarest]
-        found: list[tuple[int, float]] = []
-        for most in ROUNDS:
-            count = _rarest([texts for texts, _ in rarest], most)
-            found = await self._rank(
+        found: dict[int, float] = {}
+        for count in sorted(counts):
+            # Where there are too many candidates, those with the rarer words are among what was found before.
+            found |= await self._rank(
                 collection, weights, count, average, top_k=top_k, most=max(ROUNDS), filter=filter, contains=contains
             )
-            if len(found) >= min(top_k, ENOUGH) or count == len(rarest):
+            if len(found) >= min(top_k, ENOUGH):
                 break
-        return found
+        return sorted(found.items(), key=lambda one: (-one[1], one[0]))[:top_k]
 
     async def _rank(
         self,
@@ -135,8 +144,8 @@ class VectorTexts:
         most: int,
         filter: Filter | None,
         contains: str | None,
-    ) -> list[tuple[int, float]]:
-        """Among the texts that hold one of the first `count` words."""
+    ) -> dict[int, float]:
+        """Among the texts that hold one of the first `count` words, `most` of them."""
         wanted = [word for word, _ in weights[:count]]
         values: list[Any] = [collection.id, wanted, most, top_k, K1 * (1 - B), K1 * B / (average or 1.0)]
         score = []
@@ -149,13 +158,14 @@ class VectorTexts:
             values += [word, weight * (K1 + 1)]
         holds, more = condition(filter, contains=contains, first=len(values) + 1)
         values += more
-        join = ""
+        candidates = _FOUND
         if more or holds != "true":
             of = {"user": f"${len(values) + 1}", "name": f"${len(values) + 2}"}
-            join = f"JOIN {at('number', 'f.number', **of)} AS v ON {is_at('number', 'f.number', **of)}"
+            row, is_row = at("number", "f.number", **of), is_at("number", "f.number", **of)
+            candidates = _PASSING.format(row=row, is_row=is_row, condition=holds)
             values += [collection.user_id, collection.name]
-        statement = _RANK.format(join=join, condition=f"({holds})", score=" + ".join(score))
-        return [(row["number"], row["score"]) for row in await self._database.fetch(statement, *values)]
+        statement = _RANK.format(candidates=candidates, score=" + ".join(score))
+        return {row["number"]: row["score"] for row in await self._database.fetch(statement, *values)}
 
     async def _held(self, collection: Kept, wanted: Sequence[int]) -> dict[int, int]:
         """How many texts hold each of the words; of one version of a collection, a word is asked for once."""

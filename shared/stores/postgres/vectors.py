@@ -93,10 +93,18 @@ class PostgresVectors:
         self._signals = signals
         self._texts = texts
 
-    async def upsert(self, user_id: UUID, name: str, vectors: Sequence[NewVector], *, model: str | None) -> Written:
+    async def upsert(
+        self,
+        user_id: UUID,
+        name: str,
+        vectors: Sequence[NewVector],
+        *,
+        model: str | None,
+        collection_id: UUID | None = None,
+    ) -> Written:
         read = await self._texts.read([vector.text for vector in vectors])
         async with self._database.transaction() as connection:
-            collection, last_number = await _locked(connection, user_id, name)
+            collection, last_number = await _locked(connection, user_id, name, collection_id)
             _admit(collection, vectors, model)
             columns = zip(*map(_row, vectors), strict=True) if vectors else ([],) * 5
             values = (user_id, collection.name, *map(list, columns), collection.seq, last_number)
@@ -109,9 +117,11 @@ class PostgresVectors:
         self._signals.send("vectors", str(collection.id))
         return written
 
-    async def delete(self, user_id: UUID, name: str, ids: Sequence[str]) -> Written:
+    async def delete(
+        self, user_id: UUID, name: str, ids: Sequence[str], *, collection_id: UUID | None = None
+    ) -> Written:
         async with self._database.transaction() as connection:
-            collection, _ = await _locked(connection, user_id, name)
+            collection, _ = await _locked(connection, user_id, name, collection_id)
             row = await connection.fetchrow(_DELETE, user_id, collection.name, list(ids), collection.seq)
             assert row is not None
             await self._texts.write(connection, collection, ids, [None] * len(ids))
@@ -166,9 +176,11 @@ class PostgresVectors:
         return await self._texts.ranked(collection, query, top_k=top_k, filter=filter, contains=contains)
 
 
-async def _locked(connection: Connection, user_id: UUID, name: str) -> tuple[Kept, int]:
+async def _locked(connection: Connection, user_id: UUID, name: str, wanted: UUID | None) -> tuple[Kept, int]:
     """The collection, which nobody else writes to until this transaction ends, and the last number it has given."""
     found = kept(await connection.fetchrow(FIND, user_id, name), name)
+    if wanted not in (None, found.id):
+        raise NotFound(f"the collection {name[:200]!r} is gone, and another one has its name")
     # By its id: the name could be another one's by the time that the lock is ours.
     statement = "SELECT seq, last_number, model_id, texts FROM vector_collections WHERE id = $1 FOR NO KEY UPDATE"
     row = await connection.fetchrow(statement, found.id)
