@@ -1,7 +1,7 @@
 """An agent's replica behind HTTP: wake-ups at `/`, and its actions for callers who wait."""
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 
 from events.tasks import TaskQueued
 from shared import cloud_events, strict_json
@@ -19,7 +19,6 @@ class AgentEndpoints:
 
     def __init__(self, actions: tuple[Spec, ...]) -> None:
         self._actions = actions
-        self._stack = AsyncExitStack()
         self.wake_up = WakeUpEndpoint(actions[0].agent)
         self.attached = [AttachedEndpoint(spec) for spec in actions]
         self.mcp = server_for(actions)

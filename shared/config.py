@@ -13,17 +13,20 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Network, IPv6Network
 
 
-def _secret(environ: Mapping[str, str], name: str) -> str | None:
-    """The value of NAME, or the content of the file that NAME_FILE names."""
+def secret(environ: Mapping[str, str], name: str) -> str | None:
+    """The value of NAME, or the content of the file that NAME_FILE names. Raises ConfigurationError."""
     if path := environ.get(f"{name}_FILE"):
         try:
             return Path(path).read_text().strip()
         except OSError as exc:
             raise ConfigurationError(f"{name}_FILE is {path!r}, which cannot be read: {exc.strerror}") from None
+        except UnicodeDecodeError:
+            raise ConfigurationError(f"{name}_FILE is {path!r}, which holds no text") from None
     return environ.get(name) or None
 
 
-def _number(environ: Mapping[str, str], name: str, default: int, *, least: int = 0) -> int:
+def whole_number(environ: Mapping[str, str], name: str, default: int, *, least: int = 0) -> int:
+    """Raises ConfigurationError."""
     text = environ.get(name, "")
     try:
         number = int(text) if text else default
@@ -154,24 +157,24 @@ class Settings:
             raise ConfigurationError("SUTAZAI_EGRESS_ALLOW is a list of ip:port, separated by commas") from None
         return cls(
             home=home,
-            postgres_url=_secret(environ, "SUTAZAI_POSTGRES_URL") or "",
-            redis_url=_secret(environ, "SUTAZAI_REDIS_URL") or "",
-            amqp_url=_secret(environ, "SUTAZAI_AMQP_URL") or "",
+            postgres_url=secret(environ, "SUTAZAI_POSTGRES_URL") or "",
+            redis_url=secret(environ, "SUTAZAI_REDIS_URL") or "",
+            amqp_url=secret(environ, "SUTAZAI_AMQP_URL") or "",
             amqp_profile=_one_of(environ, "SUTAZAI_AMQP_PROFILE", "classic", "quorum"),
-            neo4j_url=_secret(environ, "SUTAZAI_NEO4J_URL") or "",
+            neo4j_url=secret(environ, "SUTAZAI_NEO4J_URL") or "",
             function_url=environ.get("SUTAZAI_FUNCTION_URL") or "",
             event_types=frozenset(environ.get("SUTAZAI_EVENT_TYPES", "").split()),
             keys_dir=Path(environ.get("SUTAZAI_KEYS_DIR") or home / "keys"),
             files_dir=Path(environ.get("SUTAZAI_FILES_DIR") or home / "files"),
-            files_quota_bytes=_number(environ, "SUTAZAI_FILES_QUOTA_BYTES", 1 << 30),
+            files_quota_bytes=whole_number(environ, "SUTAZAI_FILES_QUOTA_BYTES", 1 << 30),
             objects_dir=Path(environ.get("SUTAZAI_OBJECTS_DIR") or home / "objects"),
-            s3_url=_secret(environ, "SUTAZAI_S3_URL") or "",
-            qdrant_url=_secret(environ, "SUTAZAI_QDRANT_URL") or "",
-            chroma_url=_secret(environ, "SUTAZAI_CHROMA_URL") or "",
+            s3_url=secret(environ, "SUTAZAI_S3_URL") or "",
+            qdrant_url=secret(environ, "SUTAZAI_QDRANT_URL") or "",
+            chroma_url=secret(environ, "SUTAZAI_CHROMA_URL") or "",
             embeddings_url=environ.get("SUTAZAI_EMBEDDINGS_URL") or "",
-            embeddings_key=_secret(environ, "SUTAZAI_EMBEDDINGS_KEY") or "",
+            embeddings_key=secret(environ, "SUTAZAI_EMBEDDINGS_KEY") or "",
             embeddings_model=environ.get("SUTAZAI_EMBEDDINGS_MODEL") or "",
-            embeddings_dimension=_number(environ, "SUTAZAI_EMBEDDINGS_DIMENSION", 0),
+            embeddings_dimension=whole_number(environ, "SUTAZAI_EMBEDDINGS_DIMENSION", 0),
             vectors_url=(environ.get("SUTAZAI_VECTORS_URL") or "").rstrip("/"),
             vectors_dir=Path(environ.get("SUTAZAI_VECTORS_DIR") or home / "vectors"),
             issuer=environ.get("SUTAZAI_ISSUER") or "https://sutazai.local",
@@ -179,15 +182,15 @@ class Settings:
             oauth_issuer=_issuer(environ, "SUTAZAI_OAUTH_ISSUER"),
             default_tier=_one_of(environ, "SUTAZAI_DEFAULT_TIER", "enterprise", "free", "basic", "pro"),
             trusted_proxies=_networks(environ, "SUTAZAI_TRUSTED_PROXIES"),
-            replicas=_number(environ, "SUTAZAI_REPLICAS", 1, least=1),
+            replicas=whole_number(environ, "SUTAZAI_REPLICAS", 1, least=1),
             egress_allow=allowed,
             hosts=_names(environ.get("SUTAZAI_HOSTS", "")),
             origins=_names(environ.get("SUTAZAI_ORIGINS", "")),
             ui_origins=_names(environ.get("SUTAZAI_UI_ORIGINS", "")),
-            max_queued_per_user=_number(environ, "SUTAZAI_MAX_QUEUED_PER_USER", 100_000, least=1),
-            max_queued_per_agent=_number(environ, "SUTAZAI_MAX_QUEUED_PER_AGENT", 500_000, least=1),
-            database_connections=_number(environ, "SUTAZAI_DATABASE_CONNECTIONS", 10, least=1),
+            max_queued_per_user=whole_number(environ, "SUTAZAI_MAX_QUEUED_PER_USER", 100_000, least=1),
+            max_queued_per_agent=whole_number(environ, "SUTAZAI_MAX_QUEUED_PER_AGENT", 500_000, least=1),
+            database_connections=whole_number(environ, "SUTAZAI_DATABASE_CONNECTIONS", 10, least=1),
             worker_slot=environ.get("SUTAZAI_WORKER_SLOT") or None,
-            worker_tasks=_number(environ, "SUTAZAI_WORKER_TASKS", 32, least=1),
-            children=_number(environ, "SUTAZAI_CHILDREN", 2, least=1),
+            worker_tasks=whole_number(environ, "SUTAZAI_WORKER_TASKS", 32, least=1),
+            children=whole_number(environ, "SUTAZAI_CHILDREN", 2, least=1),
         )

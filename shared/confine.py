@@ -1,6 +1,5 @@
 """A second wall around an action: after it the process opens nothing but the folders named (Landlock)."""
 
-import ctypes
 import errno
 import os
 import stat
@@ -9,6 +8,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from shared.system_call import call, libc
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _ASK_VERSION, _PATH_BENEATH, _PR_SET_NO_NEW_PRIVS = 1, 1, 38
@@ -43,14 +44,14 @@ def confine(read_write: Sequence[Path], read_only: Sequence[Path]) -> Confinemen
         return Confinement(version=0)
     handled = (1 << _KINDS[min(version, _KNOWN_VERSION)]) - 1
     attributes = struct.pack("Q", handled)
-    ruleset_fd = _call(_CREATE_RULESET, attributes, len(attributes), 0)
+    ruleset_fd = call(_CREATE_RULESET, attributes, len(attributes), 0)
     try:
         writable = tuple(path for path in read_write if _allow(ruleset_fd, path, _READ_WRITE & handled))
         readable = tuple(path for path in read_only if _allow(ruleset_fd, path, _READ & handled))
         # The kernel takes rules only from one who can no longer gain rights by executing something.
-        if _libc().prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        if libc().prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
             return Confinement(version=0)
-        _call(_RESTRICT_SELF, ruleset_fd, 0)
+        call(_RESTRICT_SELF, ruleset_fd, 0)
     finally:
         os.close(ruleset_fd)
     return Confinement(version=version, read_write=writable, read_only=readable)
@@ -64,7 +65,7 @@ def _allow(ruleset_fd: int, path: Path, access: int) -> bool:
     try:
         if not stat.S_ISDIR(os.fstat(fd).st_mode):
             access &= _ON_FILES
-        _call(_ADD_RULE, ruleset_fd, _PATH_BENEATH, struct.pack("=Qi", access, fd), 0)
+        call(_ADD_RULE, ruleset_fd, _PATH_BENEATH, struct.pack("=Qi", access, fd), 0)
     finally:
         os.close(fd)
     return True
@@ -74,23 +75,8 @@ def _version() -> int:
     if sys.platform != "linux":
         return 0
     try:
-        return _call(_CREATE_RULESET, None, 0, _ASK_VERSION)
+        return call(_CREATE_RULESET, None, 0, _ASK_VERSION)
     except OSError as exc:
         if exc.errno in (errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM):
             return 0
         raise
-
-
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
-
-
-def _call(number: int, *arguments: int | bytes | None) -> int:
-    syscall = _libc().syscall
-    syscall.restype = ctypes.c_long
-    wide = (ctypes.c_long(argument) if isinstance(argument, int) else argument for argument in arguments)
-    answer = int(syscall(ctypes.c_long(number), *wide))
-    if answer < 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
-    return answer

@@ -1,6 +1,6 @@
 """Passing requests on to processes of ours, over connections that are kept; answers come back as they are."""
 
-import time
+from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -11,11 +11,9 @@ from shared.connected import WhileConnected
 from shared.deadline import Deadline
 from shared.errors import Unavailable
 from shared.function import MIB
-from shared.upstream import Broken, Head, Upstream
+from shared.upstream import Broken, Head, Idle, Upstream
 
 _CONNECT_S = 2.0
-# uvicorn closes what has been idle for 5 s; nothing is sent on a connection that may be about to close.
-_IDLE_S = 3.0
 _WHOLE_BYTES = MIB
 _HOP_BY_HOP: Final = frozenset(
     {
@@ -35,11 +33,11 @@ class Connections:
     """To any number of addresses, each with those that wait for a next request."""
 
     def __init__(self) -> None:
-        self._idle: dict[str, list[tuple[float, Upstream]]] = {}
+        self._idle: defaultdict[str, Idle] = defaultdict(Idle)
 
     def close(self) -> None:
-        for _, upstream in (pair for idle in self._idle.values() for pair in idle):
-            upstream.close()
+        for idle in self._idle.values():
+            idle.close()
         self._idle.clear()
 
     async def forward(
@@ -53,7 +51,7 @@ class Connections:
                 head = await upstream.head()
                 if head.length is not None and head.length <= _WHOLE_BYTES:
                     answer = Answer(head.status, await upstream.whole(head), _taken_over(head))
-                    self._keep(address, upstream, head)
+                    self._idle[address].keep(upstream, head)
                     return answer
         except Broken as exc:
             upstream.close()
@@ -66,7 +64,7 @@ class Connections:
     async def _connected(self, addresses: Iterable[str]) -> tuple[str, Upstream]:
         """Nothing has been sent yet, so a process that is gone costs no more than asking the next."""
         for address in addresses:
-            if (upstream := self._idle_one(address)) is not None:
+            if (upstream := self._idle[address].take()) is not None:
                 return address, upstream
             try:
                 with Deadline(_CONNECT_S):
@@ -74,21 +72,6 @@ class Connections:
             except (OSError, TimeoutError):
                 continue
         raise Unavailable("no worker is ready; try again in a moment")
-
-    def _idle_one(self, address: str) -> Upstream | None:
-        idle = self._idle.get(address, [])
-        while idle:
-            since, upstream = idle.pop()
-            if time.monotonic() - since < _IDLE_S and upstream.lives:
-                return upstream
-            upstream.close()
-        return None
-
-    def _keep(self, address: str, upstream: Upstream, head: Head) -> None:
-        if head.closes:
-            upstream.close()
-        else:
-            self._idle.setdefault(address, []).append((time.monotonic(), upstream))
 
 
 class Passing(AsyncGenerator[bytes, None]):

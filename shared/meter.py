@@ -2,7 +2,6 @@
 
 from shared.addresses import network_of
 from shared.asgi import Request, quota_headers
-from shared.errors import RateLimited
 from shared.function import Caller
 from shared.ports.limits import Limits, tier_of
 from shared.wiring import Ports
@@ -32,11 +31,5 @@ class Meter:
         if quota is None:
             return
         if not quota.admitted:
-            raise RateLimited(
-                f"no more than {quota.limit} requests an hour are answered",
-                limit=quota.limit,
-                remaining=quota.remaining,
-                retry_after=quota.retry_after_s,
-                reset_after=quota.reset_after_s,
-            )
+            raise quota.refusal(f"no more than {quota.limit} requests an hour are answered")
         request.quota = quota_headers(quota.limit, quota.remaining, quota.reset_after_s)

@@ -1,20 +1,20 @@
 """Cursors: where a list goes on, opaque to callers."""
 
-import base64
 from datetime import UTC, datetime
 from uuid import UUID
 
+from shared import base64url
 from shared.errors import Invalid
 
 
 def cursor_of(at: datetime, row_id: UUID) -> str:
-    return base64.urlsafe_b64encode(f"{at.isoformat()}|{row_id}".encode()).decode().rstrip("=")
+    return base64url.written(f"{at.isoformat()}|{row_id}".encode())
 
 
 def cursor_values(cursor: str) -> tuple[datetime, UUID]:
     """Raises Invalid for what `cursor_of` cannot have made."""
     try:
-        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
+        text = base64url.read(cursor).decode("ascii")
         at, _, row_id = text.partition("|")
         moment = datetime.fromisoformat(at)
         # What it cannot turn into UTC, the database could not either.

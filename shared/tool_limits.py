@@ -2,7 +2,6 @@
 
 from uuid import UUID
 
-from shared.errors import RateLimited
 from shared.function import Spec
 from shared.ports.limits import Limits
 
@@ -14,12 +13,6 @@ async def count_call(limits: Limits, spec: Spec, user_id: UUID) -> None:
         return
     quota = await limits.calls(user_id, f"{spec.agent}/{spec.tool.name}", per_minute)
     if not quota.admitted:
-        error = RateLimited(
-            f"{spec.tool.name!r} of {spec.agent!r} takes {per_minute} calls a minute from each user",
-            limit=per_minute,
-            remaining=quota.remaining,
-            retry_after=quota.retry_after_s,
-            reset_after=quota.reset_after_s,
-        )
+        error = quota.refusal(f"{spec.tool.name!r} of {spec.agent!r} takes {per_minute} calls a minute from each user")
         error.message += f"; call it again in {error.retry_after} s"
         raise error

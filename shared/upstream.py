@@ -1,6 +1,7 @@
 """One HTTP/1.1 connection to a server that we know: what such servers send is all it has to understand."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
 _PIECE_BYTES = 64 * 1024
+# Servers close what has been idle for longer; the shortest that is common, and uvicorn's, is 5 s.
+_IDLE_S = 3.0
 
 
 class Broken(Exception):
@@ -101,3 +104,29 @@ class Upstream:
                 raise Broken
             left -= len(piece)
             yield piece
+
+
+class Idle:
+    """Connections to one server that wait for a next request: none is given out that may be about to close."""
+
+    def __init__(self) -> None:
+        self._kept: list[tuple[float, Upstream]] = []
+
+    def take(self) -> Upstream | None:
+        while self._kept:
+            since, upstream = self._kept.pop()
+            if time.monotonic() - since < _IDLE_S and upstream.lives:
+                return upstream
+            upstream.close()
+        return None
+
+    def keep(self, upstream: Upstream, head: Head) -> None:
+        """After the `whole` answer that `head` began; what its server closes is closed here too."""
+        if head.closes:
+            upstream.close()
+        else:
+            self._kept.append((time.monotonic(), upstream))
+
+    def close(self) -> None:
+        while self._kept:
+            self._kept.pop()[1].close()

@@ -4,44 +4,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from shared.dialogue import SILENT, Detached, Dialogue
 from shared.errors import ToolError
+from shared.perform import RunContext
 from shared.ports.egress import Response
-from shared.strict_json import Json
 
 ADA, EXECUTION = UUID(int=1), UUID(int=2)
 
 
 @dataclass
-class FakeRun:
+class FakeRun(RunContext):
     """`reported` is the progress, oldest first. Nobody can be asked, but by whoever gives it a dialogue."""
 
     user_id: UUID = ADA
     execution_id: UUID = EXECUTION
     attempt: int = 1
-    dialogue: Dialogue = SILENT
     reported: list[tuple[float, str]] = field(default_factory=list)
-
-    def key(self, step: str) -> str:
-        return f"{self.execution_id}:{step}"
 
     def progress(self, percent: float, message: str = "") -> None:
         self.reported.append((percent, message))
-
-    @property
-    def askable(self) -> frozenset[str]:
-        return self.dialogue.kinds
-
-    @property
-    def state(self) -> Json:
-        return self.dialogue.state
-
-    def ask(self, requests: Mapping[str, Json], *, keep: Json = None) -> Mapping[str, Json]:
-        return self.dialogue.ask(requests, keep)
-
-    def detach(self) -> None:
-        if self.dialogue.detachable:
-            raise Detached
 
 
 @dataclass

@@ -25,15 +25,11 @@ class Code(Answer):
 
 class User(Answer):
     username: str
-    email: str
-    roles: list[str] = []
 
 
 class AgentHealth(Answer):
     active_tasks: int = 0
     queued_tasks: int = 0
-    last_seen: datetime | None = None
-    cold_start_ms: float | None = None
 
 
 class Agent(Answer):
@@ -41,7 +37,6 @@ class Agent(Answer):
     name: str
     description: str = ""
     status: str
-    capabilities: list[str] = []
     tools: list[str] = []
     health: AgentHealth = AgentHealth()
 

@@ -6,8 +6,9 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from functions.dead_letters._tasks import queue_again
-from shared.catalog import PACKAGE, modules
+from shared.catalog import modules
 from shared.errors import Conflict
+from shared.function import deployed_name
 from shared.ports.dead_letters import DeadLetter, DeadLetters
 from shared.ports.tasks import Tasks
 from shared.ports.users import Users
@@ -42,6 +43,5 @@ async def replay(
 
 def _check_deployed(name: str) -> None:
     """Raises Conflict where no function is deployed under the name: what is addressed to it would never be read."""
-    deployed = (module.removeprefix(f"{PACKAGE}.").removeprefix("agents.") for module in modules())
-    if name not in (module.replace("_", "-").replace(".", "-") for module in deployed):
+    if name not in map(deployed_name, modules()):
         raise Conflict(f"no function {name!r} consumes events any more")

@@ -6,6 +6,8 @@ from pydantic import Field
 
 from shared.ports.graph import KINDS, Kind
 
+# Of a whole graph, so many are looked at.
+MOST_NODES, MOST_EDGES = 5000, 20_000
 # Of a task, a document, a user: a UUID; of an agent its name; of a chunk its document's id and a number.
 NodeId = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$")]
 

@@ -4,13 +4,11 @@ import asyncio
 
 from pydantic import BaseModel, Field
 
-from functions.graph._asked import Kinds, kinds_of
+from functions.graph._asked import MOST_EDGES, MOST_NODES, Kinds, kinds_of
 from shared.function import Caller, http
 from shared.graph.measures import communities
 from shared.payload import Payload
 from shared.ports.graph import Graph, GraphNode, Subgraph
-
-MOST_NODES, MOST_EDGES = 5000, 20_000
 
 
 class ListCommunities(Payload):

@@ -1,6 +1,5 @@
 """What a client asks of a user, read from the address that it sends the browser to."""
 
-import base64
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -9,6 +8,7 @@ from urllib.parse import quote_plus
 from pydantic import ConfigDict, Field
 
 from functions.oauth._here import GRANTED, USUAL_SCOPES, servers
+from shared import base64url
 from shared.errors import Invalid
 from shared.payload import Payload
 from shared.ports.oauth import Asked, Client, Clients
@@ -83,7 +83,7 @@ def asked(request: AuthorizationRequest, way: Way) -> Asked:
     return Asked(
         client=way.client,
         redirect_uri=way.redirect_uri,
-        challenge=base64.urlsafe_b64decode(request.code_challenge + "="),
+        challenge=base64url.read(request.code_challenge),
         scopes=scopes,
         resource=resource_among(request.resource, way.issuer, servers()),
         issuer=way.issuer,

@@ -147,10 +147,4 @@ class Conversation:
         """A command counts as the request that it stands for. Raises RateLimited."""
         quota = await self._limits.take(str(caller.user_id), caller.tier)
         if quota is not None and not quota.admitted:
-            raise RateLimited(
-                f"no more than {quota.limit} requests an hour are answered",
-                limit=quota.limit,
-                remaining=quota.remaining,
-                retry_after=quota.retry_after_s,
-                reset_after=quota.reset_after_s,
-            )
+            raise quota.refusal(f"no more than {quota.limit} requests an hour are answered")

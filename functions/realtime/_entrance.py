@@ -7,14 +7,13 @@ from functions.realtime._frames import Auth, BadFrame, frame_of
 from shared.errors import Unauthorized
 from shared.function import Caller
 from shared.identity import authenticate, authenticate_key
-from shared.ports.api_keys import ApiKeys
+from shared.ports.api_keys import PREFIX, ApiKeys
 from shared.ports.sessions import Sessions
 from shared.ports.tokens import Tokens
 from shared.streams import Closed, Connection
 
 FIRST_FRAME_S = 5.0
 UNAUTHORIZED = 4401
-_KEY = "sz_"
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Entrance:
     async def prove(self, frame: Auth) -> Caller:
         """By an access token or an API key."""
         try:
-            if frame.token.startswith(_KEY):
+            if frame.token.startswith(PREFIX):
                 return await authenticate_key(frame.token, keys=self.keys)
             return await authenticate(f"Bearer {frame.token}", tokens=self.tokens, sessions=self.sessions)
         except Unauthorized as error:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from shared.config import Settings
+from shared.config import Settings, whole_number
 from shared.crypto import ui_key, vectors_key
 from shared.errors import ConfigurationError
 from shared.local.admin import ensure_admin
@@ -186,8 +186,7 @@ async def _functions(
 
 
 def _worker_count(environ: Mapping[str, str]) -> int:
-    text = environ.get("SUTAZAI_WORKERS", "")
-    return int(text) if text.isdigit() and int(text) else min(max(os.cpu_count() or 1, 2), 4)
+    return whole_number(environ, "SUTAZAI_WORKERS", min(max(os.cpu_count() or 1, 2), 4), least=1)
 
 
 def _worker(home: Path, number: int, environ: Mapping[str, str]) -> Service:

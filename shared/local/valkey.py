@@ -57,10 +57,9 @@ async def valkey_service(home: Path, port: int = 0, *, say: Say = logger.info, f
     )
 
 
-def valkey_url(home: Path, database: int = 0) -> str:
+def valkey_url(home: Path) -> str:
     """The URL of the Valkey on this state folder; raises LookupError before its first start."""
-    address = f"127.0.0.1:{remembered_port(home, 'valkey')}"
-    return f"redis://:{password(home, 'valkey')}@{address}/{database}"
+    return f"redis://:{password(home, 'valkey')}@127.0.0.1:{remembered_port(home, 'valkey')}/0"
 
 
 @asynccontextmanager

@@ -9,7 +9,6 @@ Object = dict[str, Any]
 
 CONFIG = "sutazai"
 BROKER = "sutazai"
-RABBITMQ = "rabbitmq"
 FILES_CLAIM = "files"
 # On pods that call functions without a gateway between.
 CALLS = "sutazai/functions"

@@ -15,11 +15,9 @@ if TYPE_CHECKING:
 
 
 class AgentServer(McpEndpoint):
-    """`shown`: resources and prompts, those of the agent where none are given."""
-
-    def __init__(self, actions: Sequence[Spec], shown: Sequence[Spec] | None = None) -> None:
+    def __init__(self, actions: Sequence[Spec]) -> None:
         agent = actions[0].agent
-        self.mine = AgentCatalogue(actions, shown_by(agent) if shown is None else shown)
+        self.mine = AgentCatalogue(actions, shown_by(agent))
         longest = max(spec.timeout_s for spec in actions)
         super().__init__(f"/mcp/{agent}", self.mine, timeout_s=longest + 10.0)
 

@@ -5,7 +5,6 @@ import asyncio
 import logging
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import ConfigurationError
@@ -75,8 +74,9 @@ def _url(asked: argparse.Namespace) -> str:
 
 
 def _headers() -> dict[str, str]:
-    path = os.environ.get("SUTAZAI_API_KEY_FILE")
-    key = Path(path).read_text().strip() if path else os.environ.get("SUTAZAI_API_KEY", "")
+    from shared.config import secret
+
+    key = secret(os.environ, "SUTAZAI_API_KEY")
     if not key:
         logging.getLogger("sutazai.mcp.stdio").warning("SUTAZAI_API_KEY is not set: the platform will ask for it")
         return {}

@@ -1,7 +1,5 @@
 """What clients carry for us and cannot change: the handle of a session, and the state of a request that asks."""
 
-import base64
-import binascii
 import hashlib
 import os
 import struct
@@ -10,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+from shared import base64url
 from shared.crypto import keyed_hash, same
 from shared.dialogue import Dialogue
 from shared.mcp.wire import LEGACY
@@ -61,7 +60,7 @@ class Handles:
         """A new session's handle."""
         bits = sum(1 << place for place, kind in enumerate(_KINDS) if kind in kinds)
         body = _SESSION.pack(int(time.time()) + SESSION_S, os.urandom(12), LEGACY.index(version), bits)
-        return _written(self._mac("mcp-session", user_id, body) + body)
+        return base64url.written(self._mac("mcp-session", user_id, body) + body)
 
     def session(self, user_id: UUID, handle: str) -> Session | None:
         """None for what is over, somebody else's, or none of ours."""
@@ -83,7 +82,7 @@ class Handles:
         body = expires + dump({"answers": dict(dialogue.answers), "state": kept})
         if len(body) > STATE_BYTES:
             return None
-        return _written(self._mac("mcp-state", user_id, self._server, subject, body) + body)
+        return base64url.written(self._mac("mcp-state", user_id, self._server, subject, body) + body)
 
     def resumed(self, user_id: UUID, subject: bytes, state: str) -> Dialogue | None:
         """None for what is over, was made for another request or user, or is none of ours."""
@@ -109,14 +108,14 @@ class Handles:
 
     def call(self, session: Session, id: bytes) -> str:
         """The name of one request within its session."""
-        return _written(hashlib.sha256(b"%b %b" % (session.id.encode(), id)).digest()[:24])
+        return base64url.written(hashlib.sha256(b"%b %b" % (session.id.encode(), id)).digest()[:24])
 
     def stream(self, session: Session, asked: bytes) -> str:
         """The name of what answers one request within its session."""
         return self.call(session, b"stream " + asked)
 
     def _named(self, purpose: str, user_id: UUID, number: bytes) -> str:
-        return _written(number + self._mac(purpose, user_id, number))
+        return base64url.written(number + self._mac(purpose, user_id, number))
 
     def _mac(self, purpose: str, user_id: UUID, *parts: bytes) -> bytes:
         return keyed_hash(self._key, purpose, user_id.bytes, *parts)[:_MAC_BYTES]
@@ -133,14 +132,9 @@ def _ordered(value: Json) -> Json:
     return [_ordered(item) for item in value] if isinstance(value, list) else value
 
 
-def _written(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
 def _read(text: str) -> bytes | None:
     """One spelling only, so that what was changed anywhere is not what was given out."""
     try:
-        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
+        return base64url.read(text)
+    except ValueError:
         return None
-    return raw if _written(raw) == text else None

@@ -1,10 +1,10 @@
 """Lists in pages, written once."""
 
-import base64
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Final
 
+from shared import base64url
 from shared.mcp.server import Kind
 from shared.strict_json import Json, dump
 
@@ -35,7 +35,7 @@ class Pages:
             written = dump(self._kind) + b":" + dump([definition for _, definition in part])
             following = None
             if start + self._page < len(found):
-                following = base64.urlsafe_b64encode(part[-1][0].encode()).decode().rstrip("=")
+                following = base64url.written(part[-1][0].encode())
                 written += b',"nextCursor":' + dump(following)
             pages[cursor] = written
             cursor = following

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -11,13 +10,11 @@ from shared.asgi import Headers
 from shared.mcp.outgoing import headers_of
 from shared.mcp.sse import Overlong, SseReader
 from shared.strict_json import Json
-from shared.upstream import Broken, Head, Upstream
+from shared.upstream import Broken, Head, Idle, Upstream
+from shared.url_ports import DEFAULT_PORTS
 
 MESSAGE_BYTES = 64 << 20
 _CONNECT_S = 10.0
-# Servers close what has been idle for longer; the shortest that is common is 5 s.
-_IDLE_S = 3.0
-_PORTS = {"http": 80, "https": 443}
 
 
 class Failed(Exception):
@@ -39,15 +36,15 @@ class Remote:
     def __init__(self, url: str, headers: Mapping[str, str]) -> None:
         """Raises ValueError for what is no URL of a server."""
         target = urlsplit(url)
-        if target.scheme not in _PORTS or not target.hostname or target.username or target.fragment:
+        if target.scheme not in DEFAULT_PORTS or not target.hostname or target.username or target.fragment:
             raise ValueError(f"{url!r} is no URL of an MCP server")
         host = f"[{target.hostname}]" if ":" in target.hostname else target.hostname
-        self._address = f"{host}:{target.port or _PORTS[target.scheme]}"
+        self._address = f"{host}:{target.port or DEFAULT_PORTS[target.scheme]}"
         self._tls = target.scheme == "https"
         self._path = (target.path or "/") + (f"?{target.query}" if target.query else "")
         own = tuple((name.lower().encode(), value.encode()) for name, value in headers.items())
         self._always: Headers = ((b"host", target.netloc.encode()), *own)
-        self._idle: list[tuple[float, Upstream]] = []
+        self._idle = Idle()
         self.url = url
         self.version: str | None = None
         self.session: bytes | None = None
@@ -73,7 +70,7 @@ class Remote:
                 upstream.close()
             else:
                 body = await _whole(upstream, head)
-                self._keep(upstream, head)
+                self._idle.keep(upstream, head)
         except (Broken, OSError) as exc:
             upstream.close()
             raise Failed(f"{self.url} ended before its answer was whole") from exc
@@ -108,12 +105,10 @@ class Remote:
                     upstream.close()
             except (Failed, TimeoutError):
                 """It will forget the session by itself."""
-        for _, upstream in self._idle:
-            upstream.close()
-        self._idle.clear()
+        self._idle.close()
 
     async def _asked(self, method: str, headers: Headers, body: bytes) -> tuple[Upstream, Head]:
-        upstream = self._idle_one() or await self._connected()
+        upstream = self._idle.take() or await self._connected()
         try:
             upstream.send(method, self._path, (*self._always, *headers), body)
             return upstream, await upstream.head()
@@ -135,20 +130,6 @@ class Remote:
                 return await Upstream.connect(self._address, tls=tls)
         except (OSError, TimeoutError) as exc:
             raise Failed(f"{self.url} cannot be reached: {exc or 'it does not answer'}") from exc
-
-    def _idle_one(self) -> Upstream | None:
-        while self._idle:
-            since, upstream = self._idle.pop()
-            if time.monotonic() - since < _IDLE_S and upstream.lives:
-                return upstream
-            upstream.close()
-        return None
-
-    def _keep(self, upstream: Upstream, head: Head) -> None:
-        if head.closes:
-            upstream.close()
-        else:
-            self._idle.append((time.monotonic(), upstream))
 
     async def _streamed(self, upstream: Upstream, head: Head, heard: Callable[[bytes], None]) -> bytes | None:
         try:

@@ -1,12 +1,12 @@
 """Streams that clients of before 2026 may take up again: what breaks off goes on for a while, on whichever replica."""
 
 import asyncio
-import base64
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Coroutine
 from typing import Any, Final, Self
 
+from shared import base64url
 from shared.asgi import Answer, Request
 from shared.connected import WhileConnected
 from shared.ids import new_request_id
@@ -209,7 +209,7 @@ async def _begun(journal: Journal) -> AsyncGenerator[bytes, None]:
 
 
 def tag_of(request_id: bytes) -> str:
-    return base64.urlsafe_b64encode(request_id).decode().rstrip("=")
+    return base64url.written(request_id)
 
 
 def place_of(last_event_id: str) -> tuple[bytes, int] | None:
@@ -218,7 +218,7 @@ def place_of(last_event_id: str) -> tuple[bytes, int] | None:
     if not dot or not number.isdigit() or not number.isascii() or len(number) > 9 or len(tag) > 1000:
         return None
     try:
-        return base64.b64decode(tag + "=" * (-len(tag) % 4), altchars=b"-_", validate=True), int(number)
+        return base64url.read(tag), int(number)
     except ValueError:
         return None
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
+from shared.errors import RateLimited
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tier:
@@ -39,6 +41,16 @@ class Quota:
     remaining: int
     reset_after_s: float
     retry_after_s: float = 0.0
+
+    def refusal(self, message: str) -> RateLimited:
+        """What one who is not admitted is told."""
+        return RateLimited(
+            message,
+            limit=self.limit,
+            remaining=self.remaining,
+            retry_after=self.retry_after_s,
+            reset_after=self.reset_after_s,
+        )
 
 
 class Limits(Protocol):

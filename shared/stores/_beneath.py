@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from shared.stores import _paths
+from shared.system_call import call
 
 _OPENAT2 = 437
 _NUMBERS = {"x86_64": (316, 332), "aarch64": (276, 291)}
@@ -61,7 +62,7 @@ def rename_new(source_fd: int, source: str, target_fd: int, target: str) -> None
     numbers = _NUMBERS.get(platform.machine())
     if numbers:
         try:
-            _call(numbers[0], source_fd, os.fsencode(source), target_fd, os.fsencode(target), _RENAME_NOREPLACE)
+            call(numbers[0], source_fd, os.fsencode(source), target_fd, os.fsencode(target), _RENAME_NOREPLACE)
             return
         except OSError as exc:
             # Some file systems do not know the flag; then the user's lock keeps our own writers apart.
@@ -82,7 +83,7 @@ def born(fd: int) -> float | None:
         return None
     answer = ctypes.create_string_buffer(256)
     try:
-        _call(numbers[1], fd, b"", _AT_EMPTY_PATH, _STATX_BTIME, answer)
+        call(numbers[1], fd, b"", _AT_EMPTY_PATH, _STATX_BTIME, answer)
     except OSError:
         return None
     if not struct.unpack_from("I", answer)[0] & _STATX_BTIME:
@@ -137,7 +138,7 @@ def _openat2(root_fd: int, path: bytes, flags: int) -> int:
     how = struct.pack("QQQ", flags, 0, _BENEATH_NO_MAGIC_NO_LINKS)
     for left in reversed(range(_TRIES)):
         try:
-            return _call(_OPENAT2, root_fd, path, how, len(how))
+            return call(_OPENAT2, root_fd, path, how, len(how))
         except OSError as exc:
             # EAGAIN: a rename on the way made the kernel unsure that we are still beneath.
             if exc.errno not in (errno.EAGAIN, errno.EINTR) or not left:
@@ -181,19 +182,3 @@ def _has_openat2() -> bool:
     finally:
         os.close(fd)
     return True
-
-
-@cache
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
-
-
-def _call(number: int, *arguments: int | bytes | ctypes.Array[ctypes.c_char]) -> int:
-    syscall = _libc().syscall
-    syscall.restype = ctypes.c_long
-    wide = (ctypes.c_long(argument) if isinstance(argument, int) else argument for argument in arguments)
-    answer = int(syscall(ctypes.c_long(number), *wide))
-    if answer < 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
-    return answer

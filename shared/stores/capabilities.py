@@ -8,10 +8,11 @@ from uuid import UUID, uuid4
 
 import jwt
 
+from shared import base64url
 from shared.config import Settings
 from shared.errors import Unauthorized
 from shared.function import Caller
-from shared.stores.signing_keys import SigningKeys, unpadded
+from shared.stores.signing_keys import SigningKeys
 
 LIFETIME_S = 60
 _TYPE = "cap+jwt"
@@ -91,4 +92,4 @@ def _audience(agent: str) -> str:
 
 
 def _digest(body: bytes) -> str:
-    return unpadded(sha256(body).digest())
+    return base64url.written(sha256(body).digest())

@@ -1,7 +1,5 @@
 """Public keys of an issuer, out of a JSON Web Key Set (RFC 7517) in a file or at a URL."""
 
-import base64
-import binascii
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from shared import base64url
 from shared.errors import ConfigurationError, Invalid
 from shared.ports.public_keys import PublicKey
 from shared.strict_json import Json, parse
@@ -80,10 +79,10 @@ def _pem(key: Ed25519PublicKey | EllipticCurvePublicKey) -> str:
 def _bytes(key: Mapping[str, Json], name: str, length: int) -> bytes:
     text = key.get(name)
     try:
-        raw = base64.b64decode(str(text) + "=" * (-len(str(text)) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
+        raw = base64url.read(text) if isinstance(text, str) else b""
+    except ValueError:
         raw = b""
-    if not isinstance(text, str) or len(raw) != length:
+    if len(raw) != length:
         raise ConfigurationError(f"{name!r} of the key {key['kid']!r} is not {length} bytes of base64url: {text!r}")
     return raw
 

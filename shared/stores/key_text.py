@@ -4,16 +4,17 @@ import re
 import secrets
 from zlib import crc32
 
+from shared.ports.api_keys import PREFIX
+
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_PREFIX = "sz_"
 # The fewest base62 digits that hold 256 bits, and 32.
 _SECRET, _CHECK = 43, 6
-_FORM = re.compile(rf"{_PREFIX}[0-9A-Za-z]{{{_SECRET + _CHECK}}}", re.ASCII)
-HINT = len(_PREFIX) + 4
+_FORM = re.compile(rf"{PREFIX}[0-9A-Za-z]{{{_SECRET + _CHECK}}}", re.ASCII)
+HINT = len(PREFIX) + 4
 
 
 def new_key() -> str:
-    text = _PREFIX + _digits(secrets.randbits(256), _SECRET)
+    text = PREFIX + _digits(secrets.randbits(256), _SECRET)
     return text + _check(text)
 
 

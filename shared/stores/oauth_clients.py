@@ -1,8 +1,6 @@
 """OAuth clients: described at the URL that is their id, or registered with an id that says it all."""
 
 import asyncio
-import base64
-import binascii
 import json
 import re
 import time
@@ -13,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from shared import strict_json
+from shared import base64url, strict_json
 from shared.config import Settings
 from shared.crypto import keyed_hash, refresh_key, same
 from shared.errors import Invalid, ToolError, Unavailable
@@ -77,7 +75,7 @@ class FetchedClients:
         _check(name, redirect_uris)
         said = strict_json.dump([name, list(redirect_uris), refreshes])
         seal = keyed_hash(self._key, "oauth-client", said)
-        client_id = _PREFIX + base64.urlsafe_b64encode(seal + said).rstrip(b"=").decode()
+        client_id = _PREFIX + base64url.written(seal + said)
         if len(client_id) > LONGEST_ID:
             raise Invalid("there are too many redirect URIs", error="invalid_client_metadata")
         return Client(client_id=client_id, name=name, redirect_uris=tuple(redirect_uris), refreshes=refreshes)
@@ -90,13 +88,12 @@ class FetchedClients:
 
     def _registered(self, client_id: str) -> Client:
         try:
-            text = client_id.removeprefix(_PREFIX)
-            raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+            raw = base64url.read(client_id.removeprefix(_PREFIX))
             seal, said = raw[:_SEAL_BYTES], raw[_SEAL_BYTES:]
             if len(client_id) > LONGEST_ID or not same(seal, keyed_hash(self._key, "oauth-client", said)):
                 raise ValueError("a seal that is not ours")
             name, redirect_uris, refreshes = json.loads(said)
-        except (ValueError, binascii.Error) as exc:
+        except ValueError as exc:
             raise _unknown(client_id, "nobody has registered it here") from exc
         return Client(client_id=client_id, name=name, redirect_uris=tuple(redirect_uris), refreshes=refreshes)
 

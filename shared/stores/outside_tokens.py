@@ -1,11 +1,11 @@
 """Access tokens of the issuer that the operator has named, verified with the keys that it publishes."""
 
-import base64
 import json
 from typing import Any, Final
 
 import jwt
 
+from shared import base64url
 from shared.config import Settings
 from shared.errors import Unauthorized
 from shared.function import Caller
@@ -74,8 +74,7 @@ class VerifiedOutside:
 def _said_issuer(token: str) -> object:
     """Whose it says it is: no more than which keys to ask for."""
     try:
-        payload = token.split(".")[1]
-        return json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))).get("iss")
+        return json.loads(base64url.read(token.split(".")[1])).get("iss")
     except (IndexError, ValueError, AttributeError, RecursionError):
         return None
 

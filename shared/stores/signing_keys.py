@@ -1,6 +1,5 @@
 """The Ed25519 keys that sign for the platform: what is published is what verifies."""
 
-import base64
 import logging
 import threading
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from shared import base64url
 from shared.crypto import signing_seeds
 from shared.errors import Unavailable
 
@@ -64,11 +64,6 @@ def _key(seed: bytes) -> SigningKey:
     """The kid is the key's own thumbprint (RFC 7638): nothing has to remember which is which."""
     private = Ed25519PrivateKey.from_private_bytes(seed)
     public = private.public_key()
-    x = unpadded(public.public_bytes(Encoding.Raw, PublicFormat.Raw))
-    kid = unpadded(sha256(f'{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}'.encode()).digest())
+    x = base64url.written(public.public_bytes(Encoding.Raw, PublicFormat.Raw))
+    kid = base64url.written(sha256(f'{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}'.encode()).digest())
     return SigningKey(kid, private, public, x)
-
-
-def unpadded(raw: bytes) -> str:
-    """Base64url, as JSON Web Keys write it."""
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

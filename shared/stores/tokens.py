@@ -13,11 +13,12 @@ from uuid import UUID, uuid4
 
 import jwt
 
+from shared import base64url
 from shared.config import Settings
 from shared.crypto import keyed_hash, refresh_key
 from shared.errors import Unauthorized
 from shared.ports.tokens import AccessToken, Bound, Claims
-from shared.stores.signing_keys import RELOAD_S, SigningKey, SigningKeys, unpadded
+from shared.stores.signing_keys import RELOAD_S, SigningKey, SigningKeys
 
 AUDIENCE = "sutazai"
 LIFETIME_S = 600
@@ -177,7 +178,7 @@ def _resource(found: Mapping[str, Any]) -> str:
 
 
 def _refresh(raw: bytes) -> str:
-    return f"szr_{unpadded(raw)}"
+    return f"szr_{base64url.written(raw)}"
 
 
 def _refused(why: str) -> Unauthorized:

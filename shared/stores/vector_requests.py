@@ -1,7 +1,6 @@
 """Signed requests to the vector service, over connections that are kept. Whoever asks only how it is needs no numpy."""
 
 import asyncio
-import time
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -9,12 +8,10 @@ from shared.config import Settings
 from shared.deadline import Deadline
 from shared.errors import Busy, ConfigurationError, Conflict, Invalid, NotFound, SutazaiError, Unavailable
 from shared.strict_json import load
-from shared.upstream import Broken, Upstream
+from shared.upstream import Broken, Idle, Upstream
 from shared.vectors.serving.signing import HEADER, Signer
 
 _CONNECT_S = 1.0
-# uvicorn closes what has been idle for 5 s; nothing is sent on a connection that may be about to close.
-_IDLE_S = 3.0
 _ERRORS: dict[str, type[SutazaiError]] = {error.code: error for error in (Conflict, Invalid, NotFound)}
 
 
@@ -23,14 +20,13 @@ class VectorRequests:
         self._address, self._host = _place(settings.vectors_url)
         self._keys_dir = settings.keys_dir
         self._signer: Signer | None = None
-        self._idle: list[tuple[float, Upstream]] = []
+        self._idle = Idle()
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        while self._idle:
-            self._idle.pop()[1].close()
+        self._idle.close()
 
     @property
     def is_there(self) -> bool:
@@ -68,19 +64,13 @@ class VectorRequests:
             except BaseException:
                 upstream.close()
                 raise
-            if head.closes:
-                upstream.close()
-            else:
-                self._idle.append((time.monotonic(), upstream))
+            self._idle.keep(upstream, head)
             return head.status, answer
 
     async def _connected(self) -> tuple[Upstream, bool]:
         """And whether it has been used before."""
-        while self._idle:
-            since, upstream = self._idle.pop()
-            if time.monotonic() - since < _IDLE_S and upstream.lives:
-                return upstream, True
-            upstream.close()
+        if (upstream := self._idle.take()) is not None:
+            return upstream, True
         async with asyncio.timeout(_CONNECT_S):
             return await Upstream.connect(self._address), False
 

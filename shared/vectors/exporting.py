@@ -4,13 +4,13 @@ Pages go by seq. What changes while they are read comes again, at its new place,
 that: so of each id the last counts, and once no page follows all of them are the collection at `seq`.
 """
 
-import base64
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
+from shared import base64url
 from shared.errors import Conflict, Invalid
 from shared.ports.vector_engine import Metric, Point, Scalar
 from shared.ports.vectors import Kept, Vectors
@@ -77,12 +77,12 @@ def _exported(point: Point) -> ExportedVector:
 
 
 def _cursor(collection: Kept, after: int, from_seq: int) -> str:
-    return base64.urlsafe_b64encode(f"{collection.id}|{after}|{from_seq}".encode()).decode().rstrip("=")
+    return base64url.written(f"{collection.id}|{after}|{from_seq}".encode())
 
 
 def _place(cursor: str, collection: Kept) -> Sequence[int]:
     try:
-        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
+        text = base64url.read(cursor).decode("ascii")
         of, *places = text.split("|")
         collection_id = UUID(of)
         after, from_seq = map(int, places)

@@ -2,17 +2,14 @@
 
 from collections.abc import Sequence
 
-K = 60
-DENSE, LEXICAL = 1.0, 1.0
+_K = 60
+_BEST = 2 / (_K + 1)
 
 
-def fused(
-    dense: Sequence[int], lexical: Sequence[int], *, weights: tuple[float, float] = (DENSE, LEXICAL), k: int = K
-) -> list[tuple[int, float]]:
+def fused(dense: Sequence[int], lexical: Sequence[int]) -> list[tuple[int, float]]:
     """(number, score), best first, equal ones by number. The score is 1 for what both have first, and above 0."""
     found: dict[int, float] = {}
-    best = sum(weights) / (k + 1)
-    for ranking, weight in zip((dense, lexical), weights, strict=True):
+    for ranking in (dense, lexical):
         for rank, number in enumerate(ranking, start=1):
-            found[number] = found.get(number, 0.0) + weight / (k + rank) / best
+            found[number] = found.get(number, 0.0) + 1 / (_K + rank) / _BEST
     return sorted(found.items(), key=lambda one: (-one[1], one[0]))

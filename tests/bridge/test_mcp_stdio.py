@@ -376,3 +376,14 @@ def test_a_url_that_no_server_has_is_refused(url: str) -> None:
 
     status, log = asyncio.run(play())
     assert status == 78 and f"{url!r} is no URL of an MCP server" in log
+
+
+def test_a_file_of_the_key_that_cannot_be_read_is_refused() -> None:
+    async def play() -> tuple[int, str]:
+        environ = {"SUTAZAI_API_KEY_FILE": "/nowhere/key"}
+        async with asyncio.timeout(WITHIN_S), _proxy("http://127.0.0.1:9/mcp", **environ) as proxy:
+            status, _, log = await proxy.ended()
+            return status, log
+
+    status, log = asyncio.run(play())
+    assert status == 78 and log.count("\n") == 1 and "SUTAZAI_API_KEY_FILE is '/nowhere/key'" in log

@@ -237,7 +237,7 @@ def test_a_connection_that_its_other_end_has_closed_costs_no_search(settings: Se
             requests = await ports.open(VectorRequests)
             service = await ports.open(VectorService)
             await asyncio.gather(*(service.models() for _ in range(5)))
-            for _, upstream in requests._idle:
+            for _, upstream in requests._idle._kept:
                 upstream._writer.transport.abort()
             assert await search(service, kept, 1) == [0, 1]
 

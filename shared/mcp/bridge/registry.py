@@ -1,6 +1,5 @@
 """What the bridge has to offer: everything of every agent and of the servers outside, under names that stay unique."""
 
-import base64
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -8,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Final
 
+from shared import base64url
 from shared.dialogue import Questions
 from shared.function import Caller, Prompt, Resource, Spec
 from shared.mcp.bridge.names import joined
@@ -108,7 +108,7 @@ class Registry:
         part = seen[start : start + PAGE]
         members = b"%b:[%b]" % (dump(kind), b",".join(entry.written for entry in part))
         if start + PAGE < len(seen):
-            members += b',"nextCursor":%b' % dump(_cursor(part[-1].key))
+            members += b',"nextCursor":%b' % dump(base64url.written(part[-1].key.encode()))
         return Result(members, hints=_LISTED)
 
     @cached_property
@@ -153,16 +153,12 @@ def _entry(offer: Offer) -> Entry:
     return Entry(name, dump(shown(offer.definition, name)), SCOPE)
 
 
-def _cursor(key: str) -> str:
-    return base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
-
-
 def _key_of(cursor: str) -> str:
     """After which key a page begins, whether or not it is still there. Raises RpcError."""
     try:
-        key = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
+        key = base64url.read(cursor).decode()
     except ValueError:
         key = ""
-    if not key or not key.isprintable() or _cursor(key) != cursor:
+    if not key or not key.isprintable():
         raise RpcError(INVALID_PARAMS, "this cursor is none of ours")
     return key

@@ -7,6 +7,7 @@ from typing import Self
 from urllib.parse import quote, urljoin
 
 from shared.errors import ToolError
+from shared.url_ports import DEFAULT_PORTS
 
 _URL_CHARACTERS = 8192
 _HOST_CHARACTERS = 253
@@ -18,7 +19,6 @@ _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 # What resolvers take for a number, of which they then make an address.
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _OTHER_DOTS = re.compile("[\u3002\uff0e\uff61]")
-_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,7 @@ class Target:
         scheme, authority, rest = matched[1].lower(), matched[2], matched[3].partition("#")[0]
         host, port = _authority(authority)
         path = rest if rest.startswith("/") else f"/{rest}"
-        return cls(scheme=scheme, host=host, port=port or _PORTS[scheme], path=_ascii(path))
+        return cls(scheme=scheme, host=host, port=port or DEFAULT_PORTS[scheme], path=_ascii(path))
 
     def joined(self, location: str) -> "Target":
         """Where a redirect from here leads. Raises ToolError as `parse` does."""
@@ -63,7 +63,7 @@ class Target:
     def netloc(self) -> str:
         """As the Host header has it."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
+        return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
     @property
     def origin(self) -> str:

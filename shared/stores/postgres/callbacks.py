@@ -13,9 +13,9 @@ from shared.errors import ConfigurationError
 from shared.ports.callbacks import Callback
 from shared.stores.postgres.database import Connection, Database
 from shared.stores.postgres.outbox import Outcome, record_act
+from shared.url_ports import DEFAULT_PORTS
 
 _PEER_BYTES = 16
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 _ENDS: dict[str, type[Event]] = {
     "succeeded": TaskSucceeded,
     "failed": TaskFailed,
@@ -115,7 +115,7 @@ def sealed_url(codec: Codec, execution_id: UUID, url: str) -> bytes:
 def peer_of(url: str, keys_dir: Path) -> bytes:
     """The same for all URLs with one host and port, and nothing to be learned from it."""
     parts = urlsplit(url)
-    port = parts.port or _DEFAULT_PORTS[parts.scheme]
+    port = parts.port or DEFAULT_PORTS[parts.scheme]
     return blind_index(index_key(keys_dir), f"callback {parts.hostname}:{port}")[:_PEER_BYTES]
 
 

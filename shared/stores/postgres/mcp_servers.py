@@ -1,13 +1,12 @@
 """MCP servers outside as rows; each act with its audit line and events in one transaction."""
 
-import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 from events.base import Event
 from events.mcp_servers import McpServerAdded, McpServerApproved, McpServerChanged, McpServerRemoved
-from shared import strict_json
+from shared import base64url, strict_json
 from shared.crypto import Codec
 from shared.errors import Conflict, Invalid, NotFound
 from shared.ports.mcp_servers import (
@@ -231,13 +230,13 @@ class PostgresMcpServers:
 
 
 def _cursor(name: str) -> str:
-    return base64.urlsafe_b64encode(name.encode()).decode().rstrip("=")
+    return base64url.written(name.encode())
 
 
 def _after(cursor: str) -> str:
     """Raises Invalid for a cursor that is none of ours."""
     try:
-        name = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
+        name = base64url.read(cursor).decode("ascii")
     except ValueError:
         name = ""
     if not name or not name.isprintable():

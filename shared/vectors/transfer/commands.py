@@ -121,10 +121,12 @@ def _run_with_remote(asked: argparse.Namespace, run: "Callable[[argparse.Namespa
 
 
 def _key(file: Path | None) -> str:
+    from shared.config import secret
     from shared.errors import ConfigurationError
 
-    path = file or (Path(name) if (name := os.environ.get("SUTAZAI_API_KEY_FILE")) else None)
+    if file is None:
+        return (secret(os.environ, "SUTAZAI_API_KEY") or "").strip()
     try:
-        return path.read_text().strip() if path else os.environ.get("SUTAZAI_API_KEY", "").strip()
+        return file.read_text().strip()
     except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigurationError(f"{path} cannot be read: {exc}") from None
+        raise ConfigurationError(f"{file} cannot be read: {exc}") from None

@@ -7,6 +7,7 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnec
 from urllib.parse import urlsplit
 
 from shared.errors import ConfigurationError, Unavailable
+from shared.ports.api_keys import PREFIX
 from shared.strict_json import Json, dump
 
 _TIMEOUT_S = 60.0
@@ -98,7 +99,7 @@ class Remote:
 def _header(key: str) -> Mapping[str, str]:
     if not key or not key.isascii() or not key.isprintable():
         raise ConfigurationError("there is no key, or one that no header can hold")
-    return {"x-api-key": key} if key.startswith("sz_") else {"authorization": f"Bearer {key}"}
+    return {"x-api-key": key} if key.startswith(PREFIX) else {"authorization": f"Bearer {key}"}
 
 
 def _data(answer: bytes) -> dict[str, Json]:

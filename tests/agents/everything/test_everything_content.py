@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.catalog import action, actions_of
-from shared.function import Run
 from shared.perform import perform
 from tests.fakes import FakeRun
 
@@ -191,10 +190,9 @@ def test_the_environment_is_shown_by_an_allow_list(monkeypatch: pytest.MonkeyPat
 
 def test_a_long_operation_reports_each_step_and_then_its_end() -> None:
     spec = action("everything", "trigger-long-running-operation")
-    run: FakeRun = FakeRun()
-    as_port: Run = run
+    run = FakeRun()
     asked = {"duration": 0.01, "steps": 4}
-    ended = asyncio.run(perform(spec, asked, run=as_port, ports={}, timeout_s=10, attempts_left=False))
+    ended = asyncio.run(perform(spec, asked, run=run, ports={}, timeout_s=10, attempts_left=False))
     assert run.reported == [
         (25.0, "step 1 of 4"),
         (50.0, "step 2 of 4"),
