@@ -75,7 +75,7 @@ class Heard:
             await self._news.wait_for(lambda: holds(self.numbers))
 
 
-class _Consuming:
+class Consuming:
     """Consumers that run until the block ends."""
 
     def __init__(self) -> None:
@@ -91,7 +91,7 @@ class _Consuming:
             assert isinstance(end, asyncio.CancelledError), repr(end)
         self._tasks.clear()
 
-    async def __aenter__(self) -> "_Consuming":
+    async def __aenter__(self) -> "Consuming":
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -159,7 +159,7 @@ def test_each_event_is_handed_over_in_order(open_bus: OpenBus) -> None:
     async def scenario(keeper: Replica, replica: Replica) -> None:
         heard = Heard()
         await keeper.happen(*(Rang(number=n) for n in range(10)))
-        async with _Consuming() as consuming:
+        async with Consuming() as consuming:
             consuming.start(replica, heard)
             await heard.until(lambda numbers: 9 in numbers)
             await keeper.happen(Fell(), *(Rang(number=n) for n in range(10, 20)))
@@ -173,7 +173,7 @@ def test_each_event_is_handed_over_in_order(open_bus: OpenBus) -> None:
 def test_every_consumer_gets_every_event(open_bus: OpenBus) -> None:
     async def scenario(keeper: Replica, replica: Replica) -> None:
         first, second = Heard(), Heard()
-        async with _Consuming() as consuming:
+        async with Consuming() as consuming:
             consuming.start(replica, first, "first")
             consuming.start(replica, second, "second")
             await keeper.happen(*(Rang(number=n) for n in range(5)))
@@ -186,7 +186,7 @@ def test_every_consumer_gets_every_event(open_bus: OpenBus) -> None:
 def test_an_event_comes_as_the_envelope_it_was(open_bus: OpenBus) -> None:
     async def scenario(keeper: Replica, replica: Replica) -> None:
         envelopes: asyncio.Queue[Envelope] = asyncio.Queue()
-        async with _Consuming() as consuming:
+        async with Consuming() as consuming:
             consuming.start(replica, envelopes.put)
             await keeper.happen(Rang(number=7))
             envelope = await envelopes.get()
@@ -201,7 +201,7 @@ def test_what_passes_by_itself_is_tried_again_and_holds_the_next_back(open_bus: 
     async def scenario(keeper: Replica, replica: Replica) -> None:
         heard = Heard({1: [Unavailable("away"), Unavailable("still away")]})
         await keeper.happen(*(Rang(number=n) for n in range(3)))
-        async with _Consuming() as consuming:
+        async with Consuming() as consuming:
             consuming.start(replica, heard)
             await heard.until(lambda numbers: 2 in numbers)
         assert heard.numbers == [0, 1, 1, 1, 2]
@@ -214,7 +214,7 @@ def test_after_its_last_attempt_an_event_is_a_dead_letter_and_the_next_one_goes_
     async def scenario(keeper: Replica, replica: Replica) -> None:
         heard = Heard({1: [Unavailable("away for good") for _ in range(9)]})
         await keeper.happen(*(Rang(number=n) for n in range(3)))
-        async with _Consuming() as consuming:
+        async with Consuming() as consuming:
             consuming.start(replica, heard)
             await heard.until(lambda numbers: 2 in numbers)
         assert heard.numbers == [0, 1, 1, 1, 1, 1, 2]
@@ -246,7 +246,7 @@ def test_poison_is_a_dead_letter_and_the_next_one_goes_on(open_bus: OpenBus) -> 
             number: str = "none"
 
         await keeper.happen(Rang(number=0), Rang(number=1), Unreadable(), Rang(number=2), Rang(number=3))
-        async with _Consuming() as consuming:
+        async with Consuming() as consuming:
             consuming.start(replica, consumer.handle_in_time, "poisoned")
             assert [await heard.get() for _ in range(4)] == [0, 1, 2, 3]
         letters = await keeper.dead_letters()
@@ -263,7 +263,7 @@ def test_poison_is_a_dead_letter_and_the_next_one_goes_on(open_bus: OpenBus) -> 
 def test_replicas_of_a_consumer_share_its_events_and_never_work_at_once(open_bus: OpenBus) -> None:
     async def scenario(keeper: Replica, one: Replica, two: Replica) -> None:
         heard = Heard()
-        async with _Consuming() as consuming:
+        async with Consuming() as consuming:
             consuming.start(one, heard)
             consuming.start(two, heard)
             for n in range(30):
@@ -284,7 +284,7 @@ def test_a_replica_that_is_stopped_while_it_works_lets_the_next_one_in(open_bus:
             await asyncio.Event().wait()
 
         await keeper.happen(Rang(number=0), Rang(number=1))
-        async with _Consuming() as stopped, _Consuming() as consuming:
+        async with Consuming() as stopped, Consuming() as consuming:
             stopped.start(one, never_ends)
             await began.wait()
             await stopped.stop()
@@ -300,7 +300,7 @@ def test_nothing_is_lost_when_connections_are_cut(open_bus: OpenBus) -> None:
     async def scenario(keeper: Replica, worker: Replica) -> None:
         heard, name = Heard(), str(uuid4())
         wake_ups: asyncio.Queue[WakeUp] = asyncio.Queue()
-        async with worker.bus.waking([name], wake_ups.put_nowait), _Consuming() as consuming:
+        async with worker.bus.waking([name], wake_ups.put_nowait), Consuming() as consuming:
             consuming.start(worker, heard)
             for n in range(0, 40, 10):
                 await keeper.happen(*(Rang(number=number) for number in range(n, n + 10)))
@@ -333,7 +333,7 @@ def test_a_replayed_dead_letter_reaches_its_consumer_alone_and_may_die_again(ope
     async def scenario(keeper: Replica, replica: Replica) -> None:
         letters = await replica.ports.open(DeadLetters)
         failing, other = Heard({1: [Unavailable("away") for _ in range(10)]}), Heard()
-        async with _Consuming() as consuming:
+        async with Consuming() as consuming:
             consuming.start(replica, failing, "failing")
             consuming.start(replica, other, "other")
             await keeper.happen(*(Rang(number=n) for n in range(3)))
@@ -361,7 +361,7 @@ def test_a_replayed_dead_letter_comes_as_the_envelope_it_was(open_bus: OpenBus) 
             await letters.refuse("listener", envelope, reason="refused", error="not this bell")
             await envelopes.put(envelope)
 
-        async with _Consuming() as consuming:
+        async with Consuming() as consuming:
             consuming.start(replica, refuse)
             await keeper.happen(Rang(number=7))
             first = await envelopes.get()

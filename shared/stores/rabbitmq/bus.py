@@ -17,9 +17,10 @@ from shared.errors import ConfigurationError, Invalid, Unavailable
 from shared.ports.bus import Handle, WakeUp
 from shared.ports.dead_letters import DeadLetters
 from shared.stores.postgres.consumers import Consumers
+from shared.stores.postgres.events import envelope_of
 from shared.stores.rabbitmq.link import Link, Outgoing, acknowledge, declare, deliveries
 from shared.stores.rabbitmq.messages import event_of, message_of, seq_of
-from shared.stores.rabbitmq.relay import Relay
+from shared.stores.rabbitmq.relay import Relay, overtaken
 
 logger = logging.getLogger("sutazai.bus")
 
@@ -134,34 +135,39 @@ class RabbitBus:
             await asyncio.sleep(_RECONNECT_S)
 
     async def _consume(self, consumer: str, type: str, handle: Handle) -> None:
-        await self._consumers.register(consumer, type)
         async with self._link.channel(prefetch=_PREFETCH) as channel:
             await declare(channel, consumer_topology(consumer, self._link.profile))
-            done: int | None = None
+            # Whoever is registered is carried to, and without a queue to carry to that is lost.
+            await self._consumers.register(consumer, type)
             async for message in deliveries(channel, queue_of(consumer)):
-                if done is None:
-                    # Only now is it this replica's turn, and nobody else moves the cursor.
-                    done = (await self._consumers.progress(consumer)).done
-                done = await to_its_end(self._take(consumer, handle, message, done), within_s=DRAIN_S)
+                while not await to_its_end(self._take(consumer, handle, message), within_s=DRAIN_S):
+                    if channel.is_closed:
+                        raise Unavailable("it may be another replica's turn")
 
-    async def _take(self, consumer: str, handle: Handle, message: AbstractIncomingMessage, done: int) -> int:
-        """How far the consumer has come with it. Raises Unavailable when the message must stay where it is."""
-        seq = seq_of(message)
-        if seq is None or seq > done:
+    async def _take(self, consumer: str, handle: Handle, message: AbstractIncomingMessage) -> bool:
+        """Whether it is done with. False: the first of those that came before it and were lost is, and it is not yet.
+
+        Raises Unavailable when the message must stay where it is.
+        """
+        progress, seq = await self._consumers.progress(consumer), seq_of(message)
+        if seq is not None and (lost := await overtaken(self._consumers, progress, seq)):
+            await self._handle(consumer, handle, envelope_of(lost), progress.attempts)
+            await self._consumers.finished(consumer, lost["seq"])
+            return False
+        if seq is None or seq > progress.done:
             try:
                 event = event_of(message)
             except Invalid as exc:
                 await self._unreadable(consumer, message, exc)
             else:
-                await self._handle(consumer, handle, event)
+                await self._handle(consumer, handle, event, progress.attempts)
             if seq is not None:
                 await self._consumers.finished(consumer, seq)
         await acknowledge(message)
-        return max(done, seq or 0)
+        return True
 
-    async def _handle(self, consumer: str, handle: Handle, event: Envelope) -> None:
+    async def _handle(self, consumer: str, handle: Handle, event: Envelope, attempts: int) -> None:
         """Attempts are counted in the record, so an outage of the record itself uses none up."""
-        attempts = (await self._consumers.progress(consumer)).attempts
         while True:
             try:
                 return await handle(event)

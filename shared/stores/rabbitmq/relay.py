@@ -17,7 +17,7 @@ from shared.ports.dead_letters import DeadLetters
 from shared.stores.postgres.consumers import Consumers, Progress
 from shared.stores.postgres.events import envelope_of
 from shared.stores.rabbitmq.link import Link, Outgoing, translated
-from shared.stores.rabbitmq.messages import event_of, message_of
+from shared.stores.rabbitmq.messages import event_of, message_of, seq_of
 
 logger = logging.getLogger("sutazai.rabbitmq")
 
@@ -124,6 +124,10 @@ class Relay:
 
     async def _refuse(self, message: AbstractIncomingMessage) -> None:
         consumer = message.routing_key or "?"
+        progress, seq = await self._consumers.progress(consumer), seq_of(message)
+        if seq is not None and (seq <= progress.done or await overtaken(self._consumers, progress, seq)):
+            # It has been handled, or is to be once what comes before it is.
+            return
         logger.warning("an event left the queue of %s unhandled", consumer)
         try:
             event = event_of(message)
@@ -134,6 +138,18 @@ class Relay:
         else:
             error = "the broker took it from the consumer's queue"
             await self._dead_letters.refuse(consumer, event, reason="attempts", error=error)
+        if seq is not None:
+            await self._consumers.finished(consumer, seq)
+
+
+async def overtaken(consumers: Consumers, progress: Progress, seq: int) -> Any:
+    """The row of the first event before this one that the consumer is to get and has not done, or None."""
+    if progress.type is None or seq <= progress.done + 1:
+        return None
+    rows = await consumers.events(
+        after=progress.done, upto=seq - 1, types=[progress.type], names=[progress.name], outside=[], limit=1
+    )
+    return rows[0] if rows else None
 
 
 async def _ready(channel: AbstractChannel, queue_name: str) -> AsyncIterator[AbstractIncomingMessage]:
