@@ -5,6 +5,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
 
 from shared.errors import Unavailable
 from shared.function import Scale, service
@@ -16,7 +17,10 @@ logger = logging.getLogger("sutazai.keeper")
 
 MOST_WANTED = 32
 # Live workers beat once a second: after an outage of the record they get the time to say so before any is buried.
-GRACE_S = 3.0
+GRACE = timedelta(seconds=3)
+# Two turns further apart have an outage between them, or a machine that slept. Workers live through a shorter one.
+MOST_APART = timedelta(seconds=1.5)
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 REMIND_AFTER_S = 2.0
 
 
@@ -45,13 +49,15 @@ class _Keeper:
         self._behind = True
         self._away = False
         self._woken_at: dict[str, float] = {}
+        self._turn_at = _LONG_AGO
+        self._grace_from = _LONG_AGO
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._wake())
             group.create_task(_every(1.0, self._remind))
             group.create_task(_every(0.25, self._make_due))
-            group.create_task(_every(0.5, self._reap, after_s=GRACE_S))
+            group.create_task(_every(0.5, self._reap))
             group.create_task(_every(1.0, self._upkeep.expire))
             group.create_task(_every(0.1, self._number))
             group.create_task(_every(5.0, self._make_up))
@@ -97,7 +103,13 @@ class _Keeper:
         self._note(await self._upkeep.make_due())
 
     async def _reap(self) -> None:
-        self._note(await self._upkeep.reap())
+        at = await self._upkeep.clock()
+        if abs(at - self._turn_at) > MOST_APART:
+            self._grace_from = at
+        self._turn_at = at
+        if at - self._grace_from >= GRACE:
+            # As of this turn: an outage that begins now may let it through before the first beat.
+            self._note(await self._upkeep.reap(at))
 
     async def _number(self) -> None:
         if await self._upkeep.number() or self._behind:
@@ -121,8 +133,7 @@ class _Keeper:
         return True
 
 
-async def _every(seconds: float, work: Callable[[], Awaitable[object]], *, after_s: float = 0.0) -> None:
-    await asyncio.sleep(after_s)
+async def _every(seconds: float, work: Callable[[], Awaitable[object]]) -> None:
     while True:
         await work()
         await asyncio.sleep(seconds)

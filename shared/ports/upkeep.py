@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from typing import Protocol
 
 from shared.ports.bus import WakeUp
@@ -17,10 +18,14 @@ class Upkeep(Protocol):
     async def make_due(self) -> Sequence[str]:
         """Ends back-offs whose time has come; returns the agents concerned."""
 
-    async def reap(self) -> Sequence[str]:
-        """Takes back what dead workers held; returns the agents concerned."""
+    async def clock(self) -> datetime:
+        """The record's time. It is written down first, so that it waits wherever a worker's beat would."""
 
-    async def expire(self) -> int: ...
+    async def reap(self, silent_at: datetime | None = None) -> Sequence[str]:
+        """Takes back what workers held that were dead then, or are now; returns the agents concerned."""
+
+    async def expire(self) -> int:
+        """Ends all whose time is over, however many. Returns how many."""
 
     async def number(self) -> int:
         """Gives events their `seq`, in the order of their transactions, and hints `events`. Returns how many."""

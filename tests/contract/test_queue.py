@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
@@ -689,6 +689,32 @@ def test_a_lost_worker_costs_neither_rank_nor_attempt(settings: Settings) -> Non
     play(settings, scenario)
 
 
+def test_whoever_was_not_silent_yet_at_the_time_given_keeps_its_task(settings: Settings) -> None:
+    """The keeper asks as of then: its words may wait for a record that answers nobody, and so do beats."""
+
+    async def scenario(here: House) -> None:
+        held = await here.begun()
+        at = await here.upkeep.clock()
+        then = "UPDATE workers SET alive_until = $1"
+        await here.database.execute(then, at)
+        assert await here.database.fetchval("SELECT alive_until < now() FROM workers")
+        assert await here.upkeep.reap(at) == []
+        assert (await here.task(held.id)).status == "running"
+        await here.database.execute(then, at - timedelta(microseconds=1))
+        assert await here.upkeep.reap(at) == ["everything"]
+
+    play(settings, scenario)
+
+
+def test_the_records_clock_is_written_before_it_is_told(settings: Settings) -> None:
+    async def scenario(here: House) -> None:
+        times = [await here.upkeep.clock() for _ in range(2)]
+        assert times[0] < times[1]
+        assert await here.database.fetchval("SELECT due_at FROM turns") == times[1]
+
+    play(settings, scenario)
+
+
 def test_a_task_under_which_five_workers_died_is_failed(settings: Settings) -> None:
     async def scenario(here: House) -> None:
         task_id = await here.accept(max_attempts=1)
@@ -796,6 +822,21 @@ def test_nothing_starts_after_it_has_expired(settings: Settings) -> None:
         task = await here.task(expired)
         assert (task.status, task.attempts, task.started_at) == ("expired", 0, None)
         assert await here.events(expired) == [("task.submitted.v1", 1), ("task.expired.v1", 2)]
+
+    play(settings, scenario)
+
+
+def test_all_that_expire_together_do_so_at_once(settings: Settings) -> None:
+    """More than one transaction ends."""
+
+    async def scenario(here: House) -> None:
+        count = 2 * sql.EXPIRED_AT_ONCE + 1
+        ids = await here.tasks.accept([new(ttl_s=5) for _ in range(count)])
+        passed = "created_at = created_at - interval '10 s', expires_at = expires_at - interval '10 s'"
+        await here.database.execute(f"UPDATE agent_executions SET {passed}")
+        assert await here.upkeep.expire() == count
+        expired = "SELECT count(*) FROM agent_executions WHERE id = ANY($1) AND status = 'expired'"
+        assert await here.database.fetchval(expired, ids) == count
 
     play(settings, scenario)
 

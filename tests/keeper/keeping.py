@@ -8,6 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -19,11 +20,16 @@ from tests.keeper.virtual_time import run_leaping
 
 Keep = Any
 Said = tuple[float, str]
+_DAY = datetime(2030, 1, 1, tzinfo=UTC)
 
 
 @dataclass
 class Place:
-    """An upkeep, a bus and signals in one. `said`: what was asked of them, and when."""
+    """An upkeep, a bus and signals in one. `said`: what was asked of them, and when.
+
+    `slow`: from when on the next answer to what is asked takes how long. `leap`: when the record's clock leaps by how
+    much. `judged`: the times by it at which workers were to have been silent. All in seconds.
+    """
 
     said: list[Said] = field(default_factory=list)
     woken: list[tuple[float, list[WakeUp]]] = field(default_factory=list)
@@ -33,6 +39,9 @@ class Place:
     numbered: list[int] = field(default_factory=list)
     fails: dict[str, int] = field(default_factory=dict)
     took_s: float = 0.0
+    slow: dict[str, tuple[float, float]] = field(default_factory=dict)
+    leap: tuple[float, float] = (0.0, 0.0)
+    judged: list[float] = field(default_factory=list)
     hear: Callable[[str | None], None] | None = None
 
     def _note(self, name: str) -> None:
@@ -40,6 +49,12 @@ class Place:
         if self.fails.get(name, 0):
             self.fails[name] -= 1
             raise Unavailable("away")
+
+    async def _answered(self, name: str) -> None:
+        since, seconds = self.slow.get(name, (float("inf"), 0.0))
+        if asyncio.get_running_loop().time() >= since:
+            del self.slow[name]
+            await asyncio.sleep(seconds)
 
     def times(self, name: str) -> list[float]:
         return [at for at, said in self.said if said == name]
@@ -60,8 +75,17 @@ class Place:
         self._note("make_due")
         return self.due.pop(0) if self.due else []
 
-    async def reap(self) -> Sequence[str]:
+    async def clock(self) -> datetime:
+        self._note("clock")
+        await self._answered("clock")
+        now, (since, by) = asyncio.get_running_loop().time(), self.leap
+        return _DAY + timedelta(seconds=now + (by if now >= since else 0.0))
+
+    async def reap(self, silent_at: datetime | None = None) -> Sequence[str]:
         self._note("reap")
+        assert silent_at is not None
+        self.judged.append((silent_at - _DAY).total_seconds())
+        await self._answered("reap")
         return self.lost.pop(0) if self.lost else []
 
     async def expire(self) -> int:
@@ -162,9 +186,37 @@ def each_loop_runs_in_its_time(module: Keep) -> None:
         "seal": _every(1, 20.05),
         "make_up": _every(5, 20.05),
     }
+    assert place.times("clock") == _every(0.5, 20.05)
     # Live workers get the time to say so.
     assert place.times("reap") == _every(0.5, 20.05, after=3)
     assert place.woken == [] and place.times("active") == [0]
+
+
+def workers_get_the_time_to_say_that_they_live_after_an_outage(module: Keep) -> None:
+    """That no connection broke in, too: the turn before lies more than 1.5 s back."""
+    for asked, seconds, again in ((1, 2.0, 6.0), (10, 4.0, 17.0), (10, 1.001, 14.001)):
+        place = kept(module, Place(slow={"clock": (asked, seconds)}), 20.05)
+        before = _every(0.5, asked, after=3)
+        assert place.times("reap") == [*before, *_every(0.5, 20.05, after=again)], asked
+
+
+def an_outage_that_workers_live_through_gives_them_no_more_time(module: Keep) -> None:
+    place = kept(module, Place(slow={"clock": (10, 1.0)}), 20.05)
+    assert place.times("reap") == [*_every(0.5, 10, after=3), *_every(0.5, 20.05, after=11)]
+
+
+def what_an_outage_holds_up_judges_by_the_time_before_it(module: Keep) -> None:
+    place = kept(module, Place(slow={"reap": (10, 4.0)}), 20.05)
+    assert place.times("reap") == [*_every(0.5, 10.5, after=3), *_every(0.5, 20.05, after=17.5)]
+    assert place.judged == place.times("reap")
+
+
+def workers_get_the_time_to_say_that_they_live_after_the_clock_leapt(module: Keep) -> None:
+    """The machine may have slept, with its other clocks."""
+    for by in (60.0, -60.0):
+        place = kept(module, Place(leap=(10, by)), 20.05)
+        assert place.times("reap") == [*_every(0.5, 10, after=3), *_every(0.5, 20.05, after=13)], by
+        assert place.judged == [at + (by if at >= 10 else 0) for at in place.times("reap")], by
 
 
 def what_is_accepted_wakes_its_agent_at_once(module: Keep) -> None:
@@ -224,7 +276,7 @@ def a_transport_that_is_away_stops_nothing(module: Keep) -> None:
 
 
 def it_starts_over_when_the_record_was_away(module: Keep) -> None:
-    for name in ("expire", "reap", "make_due", "number", "seal", "claimable"):
+    for name in ("expire", "clock", "reap", "make_due", "number", "seal", "claimable"):
         place = kept(module, Place(fails={name: 1}), 8)
         first, second = place.times("active")
         failed = next(at for at, said in place.said if said == name)
@@ -263,6 +315,10 @@ def an_outage_of_the_transport_is_said_once(module: Keep) -> None:
 
 PROMISES: tuple[Callable[[Keep], None], ...] = (
     each_loop_runs_in_its_time,
+    workers_get_the_time_to_say_that_they_live_after_an_outage,
+    an_outage_that_workers_live_through_gives_them_no_more_time,
+    what_an_outage_holds_up_judges_by_the_time_before_it,
+    workers_get_the_time_to_say_that_they_live_after_the_clock_leapt,
     what_is_accepted_wakes_its_agent_at_once,
     what_comes_while_the_bus_is_busy_makes_one_batch,
     who_still_waits_is_woken_again,

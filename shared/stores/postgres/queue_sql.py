@@ -205,7 +205,8 @@ SELECT DISTINCT agent_type FROM e
 """
 
 
-REAP = _take_back("DELETE FROM workers WHERE alive_until < now() RETURNING id")
+# $1: when they were silent already; NULL: now.
+REAP = _take_back("DELETE FROM workers WHERE alive_until < coalesce($1, now()) RETURNING id")
 # Claims that slipped in while their worker was being declared dead.
 REAP_ORPHANS = _take_back(
     "SELECT DISTINCT worker_id AS id FROM agent_executions r WHERE status = 'running'"
@@ -237,13 +238,14 @@ SELECT now() AS at, lost.id FROM alive LEFT JOIN LATERAL (
 ) lost ON true
 """
 
+EXPIRED_AT_ONCE = 500
 EXPIRE = f"""
 WITH e AS (
     UPDATE agent_executions e
     SET status = 'expired', finished_at = {_ENDED_AT}, rank = NULL, due_at = NULL, version = e.version + 1
     WHERE (e.user_id, e.id) IN (
         SELECT user_id, id FROM agent_executions WHERE status = 'queued' AND expires_at <= now()
-        LIMIT 500 FOR UPDATE SKIP LOCKED
+        LIMIT {EXPIRED_AT_ONCE} FOR UPDATE SKIP LOCKED
     ) AND e.status = 'queued'
     RETURNING {CHANGED}
 ), noted AS ({event(_TYPE_OF_STATUS, "e", source="expire")}

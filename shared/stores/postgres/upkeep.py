@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 
 from shared.catalog import agent_names
 from shared.config import Settings
@@ -111,18 +112,29 @@ class PostgresUpkeep:
     async def make_due(self) -> Sequence[str]:
         return await self._agents(sql.MAKE_DUE)
 
-    async def reap(self) -> Sequence[str]:
-        agents = await self._agents(sql.REAP) + await self._agents(sql.REAP_ORPHANS)
+    async def clock(self) -> datetime:
+        at: datetime = await self._database.fetchval(
+            "INSERT INTO turns (name, due_at) VALUES ('reap', now())"
+            " ON CONFLICT (name) DO UPDATE SET due_at = excluded.due_at RETURNING due_at"
+        )
+        return at
+
+    async def reap(self, silent_at: datetime | None = None) -> Sequence[str]:
+        agents = await self._agents(sql.REAP, silent_at) + await self._agents(sql.REAP_ORPHANS)
         return sorted(set(agents))
 
-    async def _agents(self, statement: str) -> list[str]:
-        return [row["agent_type"] for row in await self._database.fetch(statement)]
+    async def _agents(self, statement: str, *args: datetime | None) -> list[str]:
+        return [row["agent_type"] for row in await self._database.fetch(statement, *args)]
 
     async def expire(self) -> int:
-        rows = await self._database.fetch(sql.EXPIRE)
-        if rows:
-            self._signals.send("ended", ",".join(str(row["id"]) for row in rows[:100]))
-        return len(rows)
+        expired = 0
+        while True:
+            rows = await self._database.fetch(sql.EXPIRE)
+            if rows:
+                self._signals.send("ended", ",".join(str(row["id"]) for row in rows[:100]))
+            expired += len(rows)
+            if len(rows) < sql.EXPIRED_AT_ONCE:
+                return expired
 
     async def number(self) -> int:
         row = await self._database.fetchrow(_NUMBER, self._settled)
