@@ -89,20 +89,22 @@ class Codes:
         """Further down the list neighbours lie closer together, and fewer of each are needed."""
         return self.depth if top_k <= _TOP_K else self.depth + (top_k - _TOP_K) * max(_LEAST, self.depth // _TOP_K // 2)
 
-    def nearest(self, queries: "Matrix", top_k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]] | None:
-        """Distances and rows, with nothing of them passing through Python but the best. None where it cannot be."""
+    def nearest(
+        self, queries: "Matrix", top_k: int, *, spare: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]] | None:
+        """Distances and rows of the best and of a few more, which are looked for no deeper. None where it cannot be."""
         if self._refined is None:
             return None
-        count = len(queries)
-        distances, rows = np.empty((count, top_k), np.float32), np.empty((count, top_k), np.int64)
+        count, wanted = len(queries), top_k + spare
+        distances, rows = np.empty((count, wanted), np.float32), np.empty((count, wanted), np.int64)
         # What `search` calls, less what it checks again each time.
         self._refined.search_c(  # type: ignore[attr-defined]
             count,
             faiss.swig_ptr(queries),
-            top_k,
+            wanted,
             faiss.swig_ptr(distances),
             faiss.swig_ptr(rows),
-            _looking_at(self.depth_for(top_k), top_k),
+            _looking_at(self.depth_for(top_k), wanted),
         )
         return distances, rows
 

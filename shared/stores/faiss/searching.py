@@ -94,27 +94,41 @@ def _by_codes(part: Part, among: Bitmap, count: int, queries: "Matrix", top_k: i
     fetch = fetched(depth, count, len(part.rows))
     if fetch is None:
         return None
-    if count == len(part.rows) and (best := _without_equals(part, queries, top_k)):
+    if count == len(part.rows) and top_k < count and (best := _of_all_rows(part, queries, top_k)):
         return best
+    return _among(part, among, count, queries, top_k, fetch)
+
+
+def _among(part: Part, among: Bitmap, count: int, queries: "Matrix", top_k: int, fetch: int) -> _Best | None:
+    """The best of so many candidates, those that are equally near by number. None where too few of them pass."""
+    codes = part.rows.codes
+    assert codes is not None
     rows = codes.candidates(queries, fetch)
     if count < len(part.rows):
         rows[~among[rows]] = -1
         # Fewer, and the best of them could be further down: what passes depends on where it lies.
-        if int((rows >= 0).sum(axis=1).min()) < min(depth, count):
+        if int((rows >= 0).sum(axis=1).min()) < min(codes.depth_for(top_k), count):
             return None
     return _numbered(part, part.rows.flat.scores(queries, rows), rows).first(top_k)
 
 
-def _without_equals(part: Part, queries: "Matrix", top_k: int) -> _Best | None:
-    """Of a part of which every row passes. None where some are as near as others, so that their order matters."""
+def _of_all_rows(part: Part, queries: "Matrix", top_k: int) -> _Best | None:
+    """Of a part of which every row passes. None where FAISS cannot do it by itself."""
     rows = part.rows
     assert rows.codes is not None
-    if top_k >= len(rows) or (found := rows.codes.nearest(queries, top_k + 1)) is None:
+    # One more, to see whether the last has an equal.
+    if (found := rows.codes.nearest(queries, top_k, spare=1)) is None:
         return None
     scores = rows.flat.scored(found[0])
-    if not (scores[:, :-1] > scores[:, 1:]).all():
-        return None
-    return _Best(scores[:, :-1], rows.numbers[found[1][:, :-1]])
+    best = _Best(scores[:, :-1], rows.numbers[found[1][:, :-1]])
+    rising = scores[:, :-1] > scores[:, 1:]
+    if not rising.all():
+        # Of these the order matters, which FAISS does not look at.
+        at = np.flatnonzero(~rising.all(axis=1))
+        again = _among(part, part.live, part.count, queries[at], top_k, rows.codes.depth_for(top_k))
+        assert again is not None
+        best.scores[at], best.numbers[at] = again.scores, again.numbers
+    return best
 
 
 def _exactly(part: Part, among: Bitmap, count: int, queries: "Matrix", top_k: int) -> _Best:
