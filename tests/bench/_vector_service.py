@@ -35,6 +35,8 @@ from tests.bench._cpu import cpu_s
 from tests.report import Target, at_least, at_most
 from tests.vectors.faiss_data import Clustered, Matrix, opened
 
+# What the names of targets for shares of its CPU begin with.
+SHARE = "service: "
 _BEST = 10
 _AT_ONCE = 32
 _ROUNDS = 7
@@ -204,10 +206,10 @@ async def _ratios(
             alone.search(query[None])
 
     return {
-        "service: batch of 32, share of FAISS alone": at_least(await _share(raw_batched, batched, pid, queries), 0.85),
-        "service: 32 at once, share of a batch": at_least(await _share(raw_batched, concurrent, pid, queries), 0.55),
-        "service: 32 callers apart, share of a batch": at_least(await _share(raw_batched, apart, pid, queries), 0.55),
-        "service: one by one, share of FAISS alone": at_least(await _share(raw_single, single, pid, queries), 0.40),
+        f"{SHARE}batch of 32, share of FAISS alone": at_least(await _share(raw_batched, batched, pid, queries), 0.85),
+        f"{SHARE}32 at once, share of a batch": at_least(await _share(raw_batched, concurrent, pid, queries), 0.55),
+        f"{SHARE}32 callers apart, share of a batch": at_least(await _share(raw_batched, apart, pid, queries), 0.55),
+        f"{SHARE}one by one, share of FAISS alone": at_least(await _share(raw_single, single, pid, queries), 0.40),
     }
 
 
