@@ -55,6 +55,26 @@ class Shape:
     environ: Mapping[str, str] = field(default_factory=dict)
     only: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     prefix: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    # What stands for `python -m functions` in a role, or in one process by its name.
+    instead: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+@asynccontextmanager
+async def recorded(url: Callable[[], str], *, within_s: float = 60) -> AsyncIterator[Any]:
+    """A connection of ours, which waits for a server that is starting."""
+    until = time.monotonic() + within_s
+    while True:
+        try:
+            connection = await asyncpg.connect(url(), timeout=5, server_settings={"search_path": "sutazai"})
+            break
+        except AWAY:
+            if time.monotonic() > until:
+                raise
+            await asyncio.sleep(_POLL_S)
+    try:
+        yield connection
+    finally:
+        connection.terminate()
 
 
 Through = Callable[[Urls], AbstractAsyncContextManager[Urls]]
@@ -86,6 +106,14 @@ class Cluster:
     @property
     def roles(self) -> list[str]:
         return [*(role for role in self._supervisor.pids if role != "supervisor"), *(["broker"] if self.broker else [])]
+
+    @property
+    def agent(self) -> str:
+        """Where its function takes events."""
+        return f"http://127.0.0.1:{self._ports['agent']}"
+
+    def log(self, name: str) -> str:
+        return (self.home / "log" / f"{name}.log").read_text(errors="replace")
 
     def pids(self, role: str) -> list[int]:
         return self._supervisor.pids.get(role, [])
@@ -163,7 +191,7 @@ class Cluster:
             Service(
                 name=name,
                 role=role,
-                argv=self._argv(role, *argv, "--host", "127.0.0.1", "--port", str(port)),
+                argv=self._argv(role, name, *argv, "--host", "127.0.0.1", "--port", str(port)),
                 ready=partial(_answers, port),
                 env={**self._environ, **environ, **self.shape.only.get(role, {})},
                 start_timeout_s=START_S,
@@ -183,7 +211,7 @@ class Cluster:
             Service(
                 name=f"worker-{number}",
                 role="worker",
-                argv=self._argv("worker", "worker", "--ready", str(ready)),
+                argv=self._argv("worker", f"worker-{number}", "worker", "--ready", str(ready)),
                 ready=is_ready,
                 env={**self._environ, **slot, **self.shape.only.get("worker", {})},
                 start_timeout_s=START_S,
@@ -192,27 +220,13 @@ class Cluster:
             )
         )
 
-    def _argv(self, role: str, *argv: str) -> tuple[str, ...]:
-        return (*self.shape.prefix.get(role, ()), sys.executable, "-m", "functions", *argv)
+    def _argv(self, role: str, name: str, *argv: str) -> tuple[str, ...]:
+        instead = self.shape.instead
+        module = instead.get(name) or instead.get(role) or ("functions",)
+        return (*self.shape.prefix.get(role, ()), sys.executable, "-m", *module, *argv)
 
-    @asynccontextmanager
-    async def record(self, *, within_s: float = 60) -> AsyncIterator[Any]:
-        """A connection of ours, which waits for a server that is starting."""
-        until = time.monotonic() + within_s
-        while True:
-            try:
-                connection = await asyncpg.connect(
-                    self.urls.postgres, timeout=5, server_settings={"search_path": "sutazai"}
-                )
-                break
-            except AWAY:
-                if time.monotonic() > until:
-                    raise
-                await asyncio.sleep(_POLL_S)
-        try:
-            yield connection
-        finally:
-            connection.terminate()
+    def record(self) -> AbstractAsyncContextManager[Any]:
+        return recorded(lambda: self.urls.postgres)
 
 
 async def _answers(port: int) -> bool:

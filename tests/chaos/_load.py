@@ -3,24 +3,27 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
 
 from tests.chaos._cluster import Cluster, Shape, Through, cluster, directly
-from tests.chaos._work import judged, ledger, until_ended
+from tests.chaos._work import ALL_OVER_S, judged, ledger, until_ended
+from tests.ledger_origin import origin
 from tests.report import Target, at_least, at_most, exactly
 from tests.system.platform import Client
 
-ALL_OVER_S = 15.0
 _SENDERS = 8
 
 
 @dataclass
 class Load:
+    """`others`: tasks that were accepted too, and leave no effect."""
+
     ids: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
     # By status, or by the transport's error: what was answered instead of 202.
     refused: dict[str, int] = field(default_factory=dict)
     slowest_s: float = 0.0
@@ -70,15 +73,23 @@ Faults = Callable[[Cluster, Load], Awaitable[dict[str, Target]]]
 
 
 async def under_load(
-    shape: Shape, faults: Faults, *, through: Through = directly, within_s: float = 90.0, **parameters: Any
+    shape: Shape, faults: Faults, *, through: Through = directly, afterwards: Faults | None = None, runs: int = 1
 ) -> dict[str, Target]:
-    """What the faults tell, and what must hold whatever they are: everything accepted ends, once, soon after them."""
-    async with cluster(shape, through=through) as here, Client(here.apis[0]) as client:
-        async with loaded(client, **parameters) as load:
+    """What the faults tell, and what must hold whatever they are: everything accepted ends, once, soon after them.
+
+    `afterwards` tells what can only be seen then; `runs`: as `judged` takes it.
+    """
+    async with AsyncExitStack() as stack:
+        outside = await stack.enter_async_context(origin())
+        allowed = {"SUTAZAI_EGRESS_ALLOW": f"127.0.0.1:{outside.port}"}
+        shape = replace(shape, environ={**shape.environ, **allowed})
+        here = await stack.enter_async_context(cluster(shape, through=through))
+        client = await stack.enter_async_context(Client(here.apis[0]))
+        async with loaded(client, url=outside.url) as load:
             await asyncio.sleep(1)
             told = await faults(here, load)
             await asyncio.sleep(1)
-        over_s = await until_ended(here, load.ids, since=time.monotonic(), within_s=within_s)
+        over_s = await until_ended(here, [*load.ids, *load.others], since=time.monotonic())
         print(f"{len(load.ids)} accepted, slowest {load.slowest_s:.2f} s; otherwise {load.refused}", flush=True)
         targets = {
             **told,
@@ -86,8 +97,10 @@ async def under_load(
             # What cannot be done now is 503; this would say that nobody had thought of it.
             "answers of 500": exactly(load.refused.get("500", 0), 0),
             "seconds from the end to all ended": at_most(over_s, ALL_OVER_S),
-            **await judged(here, load.ids),
+            **await judged(here, load.ids, outside, others=load.others, runs=runs),
         }
+        if afterwards is not None:
+            targets |= await afterwards(here, load)
         if not all(target.holds for target in targets.values()):
             here.keep_logs()
         return targets

@@ -1,7 +1,7 @@
 """A TCP proxy on loopback that can be told to misbehave, for one link between two processes."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -15,6 +15,8 @@ class Proxy:
 
     `hole`: bytes vanish and nobody is told, new connections are taken and never answered. `delay_s` before each piece.
     `bytes_per_s` in each direction. `reset_after`: so many bytes from the server, then the connection is reset.
+    `cut_at`: a piece from the server that it holds for is kept, and its connection reset.
+    `met`: how many pieces, or connections, any of this has befallen.
     """
 
     host: str
@@ -25,16 +27,19 @@ class Proxy:
     delay_s: float = 0.0
     bytes_per_s: int | None = None
     reset_after: int | None = None
+    cut_at: Callable[[bytes], bool] | None = None
+    met: int = 0
     passed_bytes: int = 0
     _open: set[asyncio.StreamWriter] = field(default_factory=set)
     _moved: set["asyncio.Task[None]"] = field(default_factory=set)
 
     def heal(self) -> None:
         self.hole = self.refuse = False
-        self.delay_s, self.bytes_per_s, self.reset_after = 0.0, None, None
+        self.delay_s, self.bytes_per_s, self.reset_after, self.cut_at = 0.0, None, None, None
 
     def reset(self) -> None:
         """Every connection, at once."""
+        self.met += len(self._open)
         for writer in list(self._open):
             _abort(writer)
 
@@ -53,6 +58,7 @@ class Proxy:
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.refuse:
+            self.met += 1
             return
         try:
             there_reader, there = await asyncio.open_connection(self.host, self.target)
@@ -73,6 +79,7 @@ class Proxy:
         """Pieces go whole or not at all; the end of one direction is the end of both."""
         moved = 0
         while piece := await reader.read(_PIECE_BYTES):
+            self.met += bool(self.hole or self.delay_s or self.bytes_per_s)
             if self.delay_s:
                 await asyncio.sleep(self.delay_s)
             if self.hole:
@@ -82,12 +89,18 @@ class Proxy:
             if self.bytes_per_s:
                 await asyncio.sleep(len(piece) / self.bytes_per_s)
             moved += len(piece)
-            if counted and self.reset_after is not None and moved > self.reset_after:
+            if counted and self._is_cut(piece, moved):
+                self.met += 1
                 raise _Over
             self.passed_bytes += len(piece)
             writer.write(piece)
             await writer.drain()
         raise _Over
+
+    def _is_cut(self, piece: bytes, moved: int) -> bool:
+        if self.reset_after is not None and moved > self.reset_after:
+            return True
+        return self.cut_at is not None and self.cut_at(piece)
 
     async def _until_healed(self) -> None:
         while self.hole:

@@ -37,19 +37,19 @@ RIVALS = (
 
 @dataclass
 class Tally:
-    """`effects`: how often each task left its own."""
+    """`calls`: how often each task was heard of outside."""
 
     accepted: set[str] = field(default_factory=set)
-    effects: dict[str, int] = field(default_factory=dict)
+    calls: dict[str, int] = field(default_factory=dict)
     kills: int = 0
 
     @property
     def lost(self) -> int:
-        return len(self.accepted - self.effects.keys())
+        return len(self.accepted - self.calls.keys())
 
     @property
-    def duplicated(self) -> int:
-        return sum(self.effects[task] > 1 for task in self.accepted & self.effects.keys())
+    def repeated(self) -> int:
+        return sum(self.calls[task] > 1 for task in self.accepted & self.calls.keys())
 
 
 class Running:

@@ -3,7 +3,7 @@
 import argparse
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tests.report import Target
@@ -54,17 +54,38 @@ class Asked:
     def seconds(self) -> float:
         return self.minutes * 60
 
+    def turns(self) -> Iterator[int]:
+        """The seeds; where the time was set, the first of them and those that there is time for."""
+        began = time.monotonic()
+        for done, seed in enumerate(self.seeds):
+            passed = time.monotonic() - began
+            if self.bounded and done and passed * (done + 1) / done > self.seconds:
+                print(f"no time for seed {seed} and what comes after it")
+                return
+            print(f"seed {seed}", flush=True)
+            yield seed
 
-def asked(description: str | None, *, tasks: int, seeds: int, minutes: float) -> Asked:
+
+def asked(
+    description: str | None, *, tasks: int | None = None, seeds: int | None = None, minutes: float | None = None
+) -> Asked:
+    """What has no default means nothing to the command, and is refused."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--tasks", type=int, default=tasks)
-    parser.add_argument("--seeds", type=int, default=seeds)
-    parser.add_argument("--minutes", type=float, help="bounds the whole run")
-    parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.set_defaults(tasks=0, seeds=1, minutes=None, first=0)
+    if tasks is not None:
+        parser.add_argument("--tasks", type=int, default=tasks)
+    if seeds is not None:
+        parser.add_argument("--seeds", type=int, default=seeds)
+        parser.add_argument("--first", type=int, help="the first seed")
+    if minutes is not None:
+        parser.add_argument("--minutes", type=float, help="bounds the whole run")
     given = parser.parse_args()
-    chosen = range(given.first, given.first + given.seeds)
-    bounded = given.minutes is not None
-    return Asked(tasks=given.tasks, seeds=chosen, minutes=given.minutes if bounded else minutes, bounded=bounded)
+    return Asked(
+        tasks=given.tasks,
+        seeds=range(given.first, given.first + given.seeds),
+        minutes=given.minutes or minutes or 0.0,
+        bounded=given.minutes is not None,
+    )
 
 
 class Clock:

@@ -36,10 +36,11 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class Ended:
-    """`answer`: what the act told before its process ended, if it came to that."""
+    """`answer`: what the act told before its process ended, if it came to that; `struck`: whether SIGKILL ended it."""
 
     answer: dict[str, Any] | None
     points: tuple[Point, ...] = ()
+    struck: bool = False
 
 
 class Victims:
@@ -50,14 +51,15 @@ class Victims:
 
     async def counted(self, told: Mapping[str, Any], log: Path) -> Ended:
         """Which system calls the act makes when nothing happens to it."""
-        ended = await self._played(told, "-o", str(log))
-        return Ended(ended.answer, points_of(log.read_text()))
+        return Ended(await self._played(told, "-o", str(log)), points_of(log.read_text()))
 
-    async def killed(self, told: Mapping[str, Any], at: Point) -> Ended:
-        """Ended as it enters that system call, before the kernel does anything about it."""
-        return await self._played(told, "-o", "/dev/null", "-e", f"inject={at.call}:signal=SIGKILL:when={at.number}")
+    async def killed(self, told: Mapping[str, Any], at: Point, log: Path) -> Ended:
+        """Ended as it enters that system call, before the kernel does anything about it, if it comes to it again."""
+        inject = f"inject={at.call}:signal=SIGKILL:when={at.number}"
+        answer = await self._played(told, "-o", str(log), "-e", inject)
+        return Ended(answer, struck=was_struck(log.read_text()))
 
-    async def _played(self, told: Mapping[str, Any], *options: str) -> Ended:
+    async def _played(self, told: Mapping[str, Any], *options: str) -> dict[str, Any] | None:
         async with asyncio.timeout(_WITHIN_S):
             reader, writer = await asyncio.open_unix_connection(str(self._address))
             try:
@@ -71,7 +73,7 @@ class Victims:
                     with suppress(ConnectionResetError):
                         answer = await reader.readline()
                         await reader.read()
-                return Ended(json.loads(answer) if answer else None)
+                return json.loads(answer) if answer else None
             finally:
                 writer.close()
 
@@ -84,6 +86,10 @@ def points_of(log: str) -> tuple[Point, ...]:
         passed[thread, call] += 1
         found[Point(call, passed[thread, call])] = None
     return tuple(found)
+
+
+def was_struck(log: str) -> bool:
+    return "+++ killed by SIGKILL +++" in log
 
 
 @asynccontextmanager

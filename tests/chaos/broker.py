@@ -13,11 +13,10 @@ from pathlib import Path
 
 import asyncpg
 
+from tests.chaos._work import ALL_OVER_S
 from tests.rabbitmq import RabbitMQ
 from tests.report import Target, at_most, exactly, report
 from tests.system.platform import Client, Platform
-
-ALL_OVER_S = 15.0
 
 
 @dataclass
@@ -114,7 +113,7 @@ async def _measure(seconds: float) -> dict[str, Target]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=1.0, help="how long each outage lasts")
-    return report("broker", asyncio.run(_measure(parser.parse_args().minutes * 60)))
+    return report("chaos-broker", asyncio.run(_measure(parser.parse_args().minutes * 60)))
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ async def _skew(here: Cluster, role: str) -> float:
 
 
 def main() -> int:
-    asked(__doc__, tasks=0, seeds=1, minutes=4)
+    asked(__doc__)
     preload = library()
     if preload is None:
         return unsupported("chaos-clock", "libfaketime is not installed")

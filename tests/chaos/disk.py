@@ -97,7 +97,7 @@ async def disk(home: Path) -> dict[str, Target]:
 
 
 def main() -> int:
-    asked(__doc__, tasks=0, seeds=1, minutes=4)
+    asked(__doc__)
     if os.geteuid() != 0:
         return unsupported("chaos-disk", "a small file system of one's own needs root")
     try:

@@ -50,7 +50,7 @@ async def expiry(tasks: int) -> dict[str, Target]:
 
 
 def main() -> int:
-    given = asked(__doc__, tasks=200, seeds=1, minutes=4)
+    given = asked(__doc__, tasks=200)
     return report("chaos-expiry", asyncio.run(expiry(given.tasks)))
 
 

@@ -106,7 +106,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=0.25, help="how long it is away at least")
     parser.add_argument("--seeds", type=int, default=2, help="how often it is killed")
     asked = parser.parse_args()
-    return report("graph", asyncio.run(_measure(asked.minutes * 60, asked.seeds)))
+    return report("chaos-graph", asyncio.run(_measure(asked.minutes * 60, asked.seeds)))
 
 
 if __name__ == "__main__":

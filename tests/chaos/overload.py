@@ -96,7 +96,7 @@ async def overload(tasks: int, seconds: float) -> dict[str, Target]:
 
 
 def main() -> int:
-    given = asked(__doc__, tasks=20_000, seeds=1, minutes=4)
+    given = asked(__doc__, tasks=20_000, minutes=4)
     return report("chaos-overload", asyncio.run(overload(given.tasks, given.seconds / 2)))
 
 

@@ -5,6 +5,7 @@ import random
 import signal
 import sys
 import time
+from functools import partial
 
 from tests.chaos._cluster import Cluster, Shape
 from tests.chaos._load import Load, under_load
@@ -65,7 +66,7 @@ async def _full(here: Cluster) -> None:
 _WAYS = {"killed": _killed, "flushed": _flushed, "hung": _hung, "full": _full}
 
 
-async def faults(here: Cluster, load: Load, seed: int) -> dict[str, Target]:
+async def faults(here: Cluster, load: Load, *, seed: int) -> dict[str, Target]:
     targets: dict[str, Target] = {}
     for name in random.Random(seed).sample(list(_WAYS), len(_WAYS)):
         before, load.slowest_s = len(load.ids), 0.0
@@ -82,14 +83,10 @@ async def faults(here: Cluster, load: Load, seed: int) -> dict[str, Target]:
 
 
 def main() -> int:
-    given = asked(__doc__, tasks=0, seeds=1, minutes=4)
+    given = asked(__doc__, seeds=1, minutes=4)
     worst: Worst = {}
-    for seed in given.seeds:
-        print(f"seed {seed}")
-        keep_worst(
-            worst,
-            asyncio.run(under_load(Shape(functions=False), lambda here, load: faults(here, load, seed))),  # noqa: B023
-        )
+    for seed in given.turns():
+        keep_worst(worst, asyncio.run(under_load(Shape(functions=False), partial(faults, seed=seed))))
     return report("chaos-redis", worst)
 
 

@@ -4,7 +4,7 @@ import asyncio
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from tests.report import Target, at_least, exactly, report
 from tests.system.platform import Client
 
 _CALLERS = 6
+_ROLES = ("gateway", "worker", "keeper", "agent", "connector")
 # As a gateway in front of several replicas does it: what is ready is called, what fails is called elsewhere, once.
 _AGAIN = frozenset({502, 503, 504})
 
@@ -71,7 +72,7 @@ class Caller:
             await asyncio.sleep(0.1)
 
 
-async def _restart(here: Cluster, role: str, which: int, *, within_s: float = 90) -> None:
+async def restart(here: Cluster, role: str, which: int, *, within_s: float = 90) -> None:
     """SIGTERM, and on to the next once its successor answers, as a rolling update goes."""
     before = here.pids(role)
     gone = here.signal(role, signal.SIGTERM, which=which)
@@ -81,18 +82,20 @@ async def _restart(here: Cluster, role: str, which: int, *, within_s: float = 90
         await here.answering(role)
 
 
-async def rolling(rounds: int) -> dict[str, Target]:
+async def rolling(turns: Iterable[int], roles: Sequence[str] = _ROLES) -> dict[str, Target]:
+    """All processes of the roles, in each turn."""
     async with cluster(Shape(gateways=2)) as here, Client(here.apis[0]) as client:
-        calls, over, restarts = Calls(), asyncio.Event(), 0
+        calls, over, restarts, rounds = Calls(), asyncio.Event(), 0, 0
         async with asyncio.TaskGroup() as group:
             for number in range(_CALLERS):
                 group.create_task(Caller(here.apis, client, calls).go_on(number, over))
             try:
-                for _ in range(rounds):
-                    for role in ("gateway", "worker", "keeper", "agent", "connector"):
+                for _ in turns:
+                    rounds += 1
+                    for role in roles:
                         # Each has a place in the order of its role, which its successor takes.
                         for which in range(len(here.pids(role))):
-                            await _restart(here, role, which)
+                            await restart(here, role, which)
                             restarts += 1
             finally:
                 over.set()
@@ -102,7 +105,7 @@ async def rolling(rounds: int) -> dict[str, Target]:
         print(f"{calls.made} calls under {restarts} restarts, {calls.again} again; ended {over_s:.1f} s after the last")
         print(*calls.failed[:5], sep="\n")
         return {
-            "restarts": at_least(restarts, 7 * rounds),
+            "restarts": at_least(restarts, rounds * sum(len(here.pids(role)) for role in roles)),
             "calls that failed twice": exactly(len(calls.failed), 0),
             "tasks that a restart took from a worker": exactly(losses, 0),
             **await judged(here, calls.ids),
@@ -110,8 +113,7 @@ async def rolling(rounds: int) -> dict[str, Target]:
 
 
 def main() -> int:
-    given = asked(__doc__, tasks=0, seeds=1, minutes=4)
-    return report("chaos-rolling", asyncio.run(rolling(len(given.seeds))))
+    return report("chaos-rolling", asyncio.run(rolling(asked(__doc__, seeds=1, minutes=4).turns())))
 
 
 if __name__ == "__main__":

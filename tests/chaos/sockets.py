@@ -163,7 +163,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", type=int, default=2000)
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--minutes", type=float, help="one run takes as long as its drops need", default=0)
     asked = parser.parse_args()
     worst: dict[str, Target] = {}
     for seed in range(asked.seeds):

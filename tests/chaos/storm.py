@@ -10,16 +10,25 @@ import os
 import random
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 
 from tests.chaos._cluster import Cluster, Shape, cluster
 from tests.chaos._seeds import Clock, Fault, Worst, asked, keep_worst, schedule
-from tests.chaos._work import Accepted, judged, ledger, submit, until_ended
-from tests.chaos.ledger_origin import Origin, origin
-from tests.report import Target, at_least, at_most, report
+from tests.chaos._work import (
+    ALL_OVER_S,
+    GIVEN_UP,
+    RUNS_WHILE_AWAY,
+    Accepted,
+    judged,
+    ledger,
+    submit,
+    until_ended,
+)
+from tests.ledger_origin import Origin, origin
+from tests.report import Target, at_least, at_most, exactly, report
 from tests.system.platform import Client
 
-ALL_OVER_S = 15.0
 # How often each is hit, of 20.
 WEIGHTS = {
     "worker": 5,
@@ -37,6 +46,8 @@ _BATCH = 20
 _CALLERS = 16
 # Of a seed, however long it took to start.
 _LEAST_S = 12.0
+# Of a seed too: from here on no role may have been left alone.
+_ALL_ROLES_S = 60.0
 _TASK_MS = 200
 # Of a seed's time: the rest is for what was accepted to end.
 _STORMY = 0.75
@@ -48,7 +59,7 @@ class Storm:
 
     def __init__(self, here: Cluster, seed: int, seconds: float, weights: dict[str, int]) -> None:
         self.faults = schedule(seed, seconds, weights, every_s=_EVERY_S)
-        self.kills: dict[str, int] = {}
+        self.kills: Counter[str] = Counter()
         # By the clock of this machine, which is the record's too: when, and of whom.
         self.struck: list[tuple[float, str]] = []
         self._here = here
@@ -70,6 +81,8 @@ class Storm:
                 await self._mending
 
     def _strike(self, fault: Fault) -> None:
+        if fault.role == "everything":
+            self.kills[fault.role] += 1
         struck = self._here.roles if fault.role == "everything" else [fault.role]
         for role in struck:
             now = time.time()
@@ -80,7 +93,7 @@ class Storm:
                 self._mending = asyncio.create_task(self._here.kill_broker(away_s=fault.away_s))
             elif self._here.kill(role, which=fault.which) is None:
                 continue
-            self.kills[role] = self.kills.get(role, 0) + 1
+            self.kills[role] += 1
             self.struck.append((now, role))
 
 
@@ -100,8 +113,8 @@ async def _submit_all(client: Client, outside: Origin, *, seed: int, tasks: int,
 
 async def storm(
     here: Cluster, client: Client, outside: Origin, *, seed: int, tasks: int, seconds: float
-) -> tuple[list[str], dict[str, Target]]:
-    """The ids that were accepted, and what is told of this seed alone."""
+) -> tuple[list[str], Counter[str], dict[str, Target]]:
+    """The ids that were accepted, the kills by role, and what is told of this seed alone."""
     raging = Storm(here, seed, seconds * _STORMY, WEIGHTS)
     stormy_s = raging.faults[-1].at_s
     async with asyncio.TaskGroup() as group:
@@ -111,19 +124,23 @@ async def storm(
     await until_ended(here, found.ids, since=time.monotonic())
     in_time, late = await _late(here, found.ids, raging.last)
     open_after = ", ".join(f"{sum(took > after for took in late)} after {after} s" for after in (0, 5, 10, 15))
-    kills = sum(raging.kills.values())
+    kills = len(raging.struck)
     print(
         f"seed {seed}: {len(found.ids)} accepted, {in_time} of them in {stormy_s:.0f} s under {kills} kills"
-        f" {raging.kills}, {found.refused} refusals, {found.unanswered} lost answers; open: {open_after}",
+        f" {dict(raging.kills)}, {found.refused} refusals, {found.unanswered} lost answers; open: {open_after}",
         flush=True,
     )
     if late and late[-1] > ALL_OVER_S:
         await _show(here, raging)
-    return found.ids, {
-        "tasks accepted": at_least(len(found.ids), tasks),
-        "kills": at_least(kills, 1),
-        "seconds from last kill to all ended": at_most(late[-1] if late else 0.0, ALL_OVER_S),
-    }
+    return (
+        found.ids,
+        raging.kills,
+        {
+            "tasks accepted": at_least(len(found.ids), tasks),
+            "kills": at_least(kills, 1),
+            "seconds from last kill to all ended": at_most(late[-1] if late else 0.0, ALL_OVER_S),
+        },
+    )
 
 
 async def _late(here: Cluster, ids: Sequence[str], last: float) -> tuple[int, list[float]]:
@@ -150,12 +167,18 @@ async def run(seeds: Sequence[int], *, tasks: int, seconds: float) -> Worst:
         async with cluster(Shape(environ=environ)) as here, Client(here.apis[0]) as client:
             clock = Clock(seconds - (time.monotonic() - clock_from), len(seeds))
             ids: list[str] = []
+            kills: Counter[str] = Counter()
+            least_s = float("inf")
             for seed in seeds:
                 share_s = max(clock.share(), _LEAST_S)
-                accepted, told = await storm(here, client, outside, seed=seed, tasks=tasks, seconds=share_s)
+                least_s = min(least_s, share_s)
+                accepted, struck, told = await storm(here, client, outside, seed=seed, tasks=tasks, seconds=share_s)
                 ids += accepted
+                kills += struck
                 keep_worst(worst, told)
-            worst |= await judged(here, ids, outside)
+            if least_s >= _ALL_ROLES_S:
+                worst["roles left alone"] = exactly(len(WEIGHTS.keys() - kills.keys()), 0)
+            worst |= await judged(here, ids, outside, given_up=GIVEN_UP, runs=RUNS_WHILE_AWAY)
             if any(not target.holds for target in worst.values()):
                 here.keep_logs()
     return worst

@@ -33,7 +33,10 @@ _AT_LEAST = 300
 
 @dataclass
 class Swept:
+    """`points`: those at which SIGKILL ended the process; `missed`: those that it did not come to again."""
+
     points: Counter[str] = field(default_factory=Counter)
+    missed: Counter[str] = field(default_factory=Counter)
     calls: Counter[str] = field(default_factory=Counter)
     answered: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
@@ -98,10 +101,10 @@ async def ground() -> AsyncIterator[Ground]:
 
 async def sweep_act(here: Ground, act: str, *, most: int, seed: int, until: float, found: Swept) -> None:
     """Each point on a task, or a session, or a database of its own; what broke a promise is told with its point."""
-    lane = await here.lane(act, seed)
+    lane, log = await here.lane(act, seed), here.folder / f"{act}.strace"
     async with lane:
         told = await lane.prepare(0)
-        calm = await here.victims.counted(told, here.folder / f"{act}.strace")
+        calm = await here.victims.counted(told, log)
         if calm.answer is None:
             raise RuntimeError(f"{act} fails by itself: {(here.folder / 'victims.log').read_text()[-3000:]}")
         await lane.judge(0, told, calm.answer)
@@ -110,9 +113,9 @@ async def sweep_act(here: Ground, act: str, *, most: int, seed: int, until: floa
             if time.monotonic() > until:
                 break
             told = await lane.prepare(number)
-            ended = await here.victims.killed(told, at)
-            found.points[act] += 1
-            found.answered[act] += ended.answer is not None
+            ended = await here.victims.killed(told, at, log)
+            (found.points if ended.struck else found.missed)[act] += 1
+            found.answered[act] += ended.struck and ended.answer is not None
             try:
                 async with asyncio.timeout(60):
                     await lane.judge(number, told, ended.answer)
@@ -137,6 +140,7 @@ async def sweep(acts: Sequence[str], *, most: int, seeds: Sequence[int], seconds
 def targets_of(found: Swept, least: int) -> dict[str, Target]:
     for act, calls in found.calls.items():
         tried = f"{found.points[act]:>4} killed, of which {found.answered[act]} after their answer"
+        tried += f"; {found.missed[act]} not come to again"
         print(f"{act:<10} {calls:>5} system calls, {tried}")
     print(*found.violations, sep="\n")
     return {

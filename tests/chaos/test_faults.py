@@ -1,19 +1,26 @@
-"""Short samples of storm, sweep and poison, and what decides where they strike."""
+"""Short samples of the faults, and what decides where they strike."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.chaos import storm
-from tests.chaos._seeds import keep_worst, schedule
-from tests.chaos._strace import Point, points_of, strace
+from tests.chaos._seeds import Asked, asked, keep_worst, schedule
+from tests.chaos._strace import Point, points_of, strace, was_struck
+from tests.chaos.bindings import bindings
+from tests.chaos.confirms import confirms
+from tests.chaos.partition import partition
 from tests.chaos.poison import poison
+from tests.chaos.redelivery import redelivery
+from tests.chaos.rolling import rolling
 from tests.chaos.sweep import chosen, sweep
+from tests.chaos.versions import versions
 from tests.report import Target, at_least, at_most, unsupported
 
 # On a machine that others use too they say nothing: these are looked at by `make chaos`.
-_TIMES = ("seconds from last kill to all ended",)
+_TIMES = ("seconds from last kill to all ended", "seconds from the end to all ended")
 
 
 def _broken(targets: dict[str, Target]) -> dict[str, float]:
@@ -31,12 +38,64 @@ def test_a_process_that_ends_at_any_system_call_breaks_no_promise() -> None:
         pytest.skip("strace is not installed")
     found = asyncio.run(asyncio.wait_for(sweep(["accept", "finish", "refresh"], most=15, seeds=[3], seconds=100), 170))
     assert found.violations == []
-    assert dict(found.points) == {"accept": 5, "finish": 5, "refresh": 5}
+    # Of one run and the next, a call or two may be made in another order.
+    assert all(found.points[act] >= 3 for act in ("accept", "finish", "refresh"))
+    assert dict(found.points + found.missed) == {"accept": 5, "finish": 5, "refresh": 5}
 
 
 def test_poison_ends_as_a_failure_and_burns_no_neighbour() -> None:
     targets = asyncio.run(asyncio.wait_for(poison(neighbours=40, each=1), 170))
     assert _broken(targets) == {}
+
+
+def test_a_partition_loses_nothing() -> None:
+    # The record's link becomes a hole.
+    targets = asyncio.run(asyncio.wait_for(partition(seed=55, count=1), 170))
+    assert _broken(targets) == {}
+
+
+def test_what_loses_its_confirm_is_published_again_and_done_once() -> None:
+    targets = asyncio.run(asyncio.wait_for(confirms(seed=1, count=6), 170))
+    assert _broken(targets) == {}
+
+
+def test_wake_ups_that_come_five_times_at_once_leave_one_effect() -> None:
+    targets = asyncio.run(asyncio.wait_for(redelivery(seed=1, count=20), 170))
+    assert _broken(targets) == {}
+
+
+def test_a_restart_in_good_order_takes_no_task_and_fails_no_call_twice() -> None:
+    targets = asyncio.run(asyncio.wait_for(rolling([1], ("worker", "gateway")), 170))
+    assert _broken(targets) == {}
+
+
+def test_a_topology_that_is_otherwise_is_told_and_loses_nothing() -> None:
+    targets = asyncio.run(asyncio.wait_for(bindings(), 170))
+    assert _broken(targets) == {}
+
+
+def test_two_versions_share_the_work_and_lose_nothing() -> None:
+    targets = asyncio.run(asyncio.wait_for(versions(tasks=40, roles=("worker",)), 170))
+    assert _broken(targets) == {}
+
+
+def test_a_bound_on_the_time_leaves_out_seeds_and_never_the_first(capsys: pytest.CaptureFixture[str]) -> None:
+    unbounded = Asked(tasks=0, seeds=range(3, 6), minutes=0.0, bounded=False)
+    assert list(unbounded.turns()) == [3, 4, 5]
+    assert list(replace(unbounded, bounded=True).turns()) == [3]
+    assert "no time for seed 4" in capsys.readouterr().out
+
+
+def test_what_a_command_makes_nothing_of_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["chaos", "--tasks", "9"])
+    assert asked(None, tasks=5).tasks == 9
+    with pytest.raises(SystemExit):
+        asked(None, seeds=5, minutes=4)
+
+
+def test_a_point_counts_where_the_process_was_killed_at_it() -> None:
+    assert was_struck("10 sendto(5, x, 1) = ?\n10 +++ killed by SIGKILL +++\n")
+    assert not was_struck("10 sendto(5, x, 1) = 1\n10 +++ exited with 0 +++\n")
 
 
 def test_a_seed_decides_the_faults() -> None:
@@ -90,3 +149,4 @@ def test_every_chaos_has_a_name_that_make_knows() -> None:
     named = {path.stem for path in here.glob("[a-z]*.py") if "def main()" in path.read_text()}
     assert {"storm", "sweep", "rivals", "poison", "zombie", "expiry", "redis", "broker_wipe"} <= named
     assert {"overload", "rolling", "clock", "partition", "disk", "descriptors"} <= named
+    assert {"confirms", "redelivery", "bindings", "versions"} <= named

@@ -139,6 +139,35 @@ def test_a_connection_is_cut_after_so_many_bytes_of_the_server() -> None:
     play(scenario)
 
 
+def test_a_piece_that_is_cut_at_never_arrives_and_ends_its_connection_alone() -> None:
+    async def scenario(here: Proxy, call: Call) -> None:
+        wire, other = await call(), await call()
+        here.cut_at = lambda piece: b"confirm" in piece
+        assert await said_back(wire, b"publish") == b"publish"
+        wire[1].write(b"confirm")
+        assert await is_over(wire)
+        assert here.met == 1
+        here.heal()
+        assert await said_back(other, b"confirm") == b"confirm"
+
+    play(scenario)
+
+
+def test_what_a_fault_has_befallen_is_counted_while_it_lasts() -> None:
+    async def scenario(here: Proxy, call: Call) -> None:
+        wire = await call()
+        assert await said_back(wire, b"well") == b"well"
+        assert here.met == 0
+        here.refuse = True
+        assert await is_over(await call())
+        here.reset()
+        assert await is_over(wire)
+        # One was refused; the other was a connection on each side.
+        assert here.met == 3
+
+    play(scenario)
+
+
 @pytest.mark.parametrize("slowed", [{"delay_s": 0.2}, {"bytes_per_s": 100}])
 def test_a_slow_link_takes_its_time_and_loses_nothing(slowed: dict[str, float]) -> None:
     async def scenario(here: Proxy, call: Call) -> None:

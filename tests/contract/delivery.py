@@ -15,7 +15,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.chaos.ledger_origin import Origin, origin_in_thread
+from tests.ledger_origin import Origin, origin_in_thread
 from tests.system.platform import PASSWORD, Client, Platform
 from tests.system.tasks import all_ended, effects, play, record, running, until, worker_of
 

@@ -18,9 +18,9 @@ from events.tasks import TaskQueued, TaskSucceeded
 from events.topology import AGENTS, TASK_QUEUE, UNROUTED, wake_up_key
 from shared import cloud_events
 from shared.stores.rabbitmq.messages import message_of
-from tests.chaos.ledger_origin import Origin
 from tests.contract.delivery import *  # noqa: F403
 from tests.contract.delivery import Outage, settings_for
+from tests.ledger_origin import Origin
 from tests.rabbitmq import RabbitMQ
 from tests.system.platform import Client, Platform
 

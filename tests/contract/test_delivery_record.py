@@ -17,9 +17,9 @@ from shared.config import Settings
 from shared.ports.signals import Channel, Signals
 from shared.ports.tasks import NewTask, Tasks
 from shared.wiring import Ports
-from tests.chaos.ledger_origin import Origin
 from tests.contract.delivery import *  # noqa: F403
 from tests.contract.delivery import Outage, settings_for
+from tests.ledger_origin import Origin
 from tests.system.platform import Client, Platform
 from tests.system.tasks import record
 

@@ -23,7 +23,7 @@ from shared.stores.postgres.database import Database
 from shared.stores.postgres.ledger import PostgresLedger
 from shared.stores.postgres.queue import PostgresQueue
 from shared.wiring import Ports
-from tests.chaos.ledger_origin import Origin, origin_in_thread
+from tests.ledger_origin import Origin, origin_in_thread
 from tests.people import place
 from tests.system.platform import REPOSITORY, Client, Platform
 from tests.system.tasks import effects, play, running
