@@ -46,6 +46,9 @@ class Fakes(Engines):
             raise Unavailable(f"{backend} is not installed here")
         return self._here[backend]
 
+    async def leftovers(self, backend: Backend) -> bool:
+        return backend in self._here and bool(await self._here[backend].spaces())
+
 
 @dataclass(frozen=True)
 class Record:

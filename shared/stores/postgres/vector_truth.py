@@ -19,17 +19,23 @@ _COLLECTIONS = f"SELECT {KEPT} FROM vector_collections c ORDER BY c.id"
 _POINT = """
 v.number, v.vector_id, v.seq, v.embedding, v.metadata, v.text, extract(epoch FROM v.created_at)::float8 AS created_at"""
 _OF = "vector_collections c JOIN vectors v ON v.user_id = c.user_id AND v.collection_name = c.name WHERE c.id = $1"
-_SINCE = f"SELECT {_POINT} FROM {_OF} AND v.seq > $2 ORDER BY v.seq LIMIT $3"
+# Not joined: of a join nobody knows that the index gives its order, and every batch would sort all that is left.
+_SINCE = f"""
+SELECT {_POINT} FROM vectors v
+WHERE v.user_id = (SELECT user_id FROM vector_collections WHERE id = $1)
+  AND v.collection_name = (SELECT name FROM vector_collections WHERE id = $1) AND v.seq > $2
+ORDER BY v.seq LIMIT $3"""
 _POINTS = f"SELECT {_POINT} FROM {_OF} AND v.number = ANY ($2) ORDER BY v.number"
 _VERSIONS = f"""
 SELECT array_agg(v.number ORDER BY v.number) AS numbers, array_agg(v.seq ORDER BY v.number) AS seqs
 FROM {_OF} AND v.content_hash IS NOT NULL AND v.seq <= $2"""
 _PROGRESS = """
 SELECT collection_id, epoch, applied_seq, error, updated_at FROM vector_backend_state WHERE backend = $1"""
-# An engine that was lost begins again, below where it was, in its next epoch.
+# An engine that was lost begins again, below where it was, in its next epoch. The lock waits for whoever deletes the
+# collection: without it, what is found here may be gone when the row that refers to it is written.
 _NOTE = """
 INSERT INTO vector_backend_state AS s (collection_id, backend, epoch, applied_seq, error)
-SELECT id, $2, $3, $4, $5 FROM vector_collections WHERE id = $1
+SELECT id, $2, $3, $4, $5 FROM vector_collections WHERE id = $1 FOR KEY SHARE
 ON CONFLICT (collection_id, backend) DO UPDATE
 SET epoch = excluded.epoch, applied_seq = excluded.applied_seq, error = excluded.error, updated_at = now()
 WHERE s.epoch <= excluded.epoch"""
@@ -89,8 +95,8 @@ class PostgresTruth:
         lost = f"this process no longer fills {backend}"
         return one_active(self._database, _LOCKS[backend], name=f"sutazai-{backend}", lost=lost)
 
-    async def trim(self, *, older_than: timedelta = _REMEMBERED) -> None:
-        await self._database.execute(_TRIM, older_than)
+    async def trim(self) -> None:
+        await self._database.execute(_TRIM, _REMEMBERED)
 
 
 def point_of(row: asyncpg.Record) -> Point:

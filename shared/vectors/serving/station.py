@@ -46,6 +46,7 @@ class Station:
         self._saver: Saver | None = None
         self._detail = "it is not open yet"
         self._is_wanted: bool | None = None
+        self._has_leftovers: bool | None = None
         # Once the record has said whether it is.
         self.is_known = asyncio.Event()
         self._leads = False
@@ -108,12 +109,15 @@ class Station:
         """Compares and repairs now. Raises Unavailable; nothing happens where another process fills the engine."""
         if self._applier is None or not self._leads:
             return ()
-        drifts = await self._applier.sweep()
-        self._drifts, self._swept_at = drifts, time.time()
-        for drift in drifts:
-            if drift.repaired and self._saver is not None:
-                self._saver.mended(drift.space.collection_id)
-        return drifts
+        try:
+            await self._applier.sweep()
+            self._swept_at = time.time()
+        finally:
+            self._drifts = self._applier.drifts
+            for drift in self._drifts:
+                if drift.repaired and self._saver is not None:
+                    self._saver.mended(drift.space.collection_id)
+        return self._drifts
 
     async def save(self) -> None:
         if self._saver is not None:
@@ -164,12 +168,24 @@ class Station:
                 self.is_known.set()
                 self._is_wanted, self._detail = False, "no collection uses it"
                 self.settled.set()
+                if await self._is_left_with_some():
+                    # For its sweep alone: nobody waits for it, or misses it.
+                    return
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(POLL_S):
                         await hinted.wait()
                 hinted.clear()
         self._is_wanted = True
         self.is_known.set()
+
+    async def _is_left_with_some(self) -> bool:
+        """Of collections that are gone. Looked for until that is known: nothing comes to an engine that is not open."""
+        if self._has_leftovers is None:
+            try:
+                self._has_leftovers = await self._engines.leftovers(self.backend)
+            except (SutazaiError, TimeoutError) as exc:
+                self._detail = f"no collection uses it, and what is left in it is not known: {exc}"
+        return bool(self._has_leftovers)
 
     async def _is_used(self) -> bool:
         return any(self.backend in one.backends for one in await self._truth.collections())
@@ -226,11 +242,12 @@ class Station:
     async def _swept(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_S)
-            try:
-                await self.sweep()
-                await self._truth.trim()
-            except (Unavailable, TimeoutError) as exc:
-                logger.warning("%s is not compared now: %s", self.backend, exc)
+            # One collection that is not compared keeps no other from forgetting.
+            for work in (self.sweep, self._truth.trim):
+                try:
+                    await work()
+                except (SutazaiError, TimeoutError) as exc:
+                    logger.warning("%s is not compared now: %s", self.backend, exc)
 
     async def _watched(self) -> None:
         """How far whoever fills it is: this process searches it too."""
