@@ -119,16 +119,19 @@ def _of_all_rows(part: Part, queries: "Matrix", top_k: int) -> _Best | None:
     # One more, to see whether the last has an equal.
     if (found := rows.codes.nearest(queries, top_k, spare=1)) is None:
         return None
-    scores = rows.flat.scored(found[0])
-    best = _Best(scores[:, :-1], rows.numbers[found[1][:, :-1]])
-    rising = scores[:, :-1] > scores[:, 1:]
-    if not rising.all():
-        # Of these the order matters, which FAISS does not look at.
-        at = np.flatnonzero(~rising.all(axis=1))
-        again = _among(part, part.live, part.count, queries[at], top_k, rows.codes.depth_for(top_k))
-        assert again is not None
-        best.scores[at], best.numbers[at] = again.scores, again.numbers
-    return best
+    scores, numbers = rows.flat.scored(found[0]), rows.numbers[found[1]]
+    falls = scores[:, :-1] > scores[:, 1:]
+    if not falls.all():
+        # FAISS does not look at numbers.
+        at = np.flatnonzero(~falls.all(axis=1))
+        order = np.lexsort((numbers[at], -scores[at]), axis=-1)
+        numbers[at] = np.take_along_axis(numbers[at], order, 1)
+        # The last has an equal, and there may be more of them.
+        if len(at := np.flatnonzero(~falls[:, -1])):
+            again = _among(part, part.live, part.count, queries[at], top_k, rows.codes.depth_for(top_k))
+            assert again is not None
+            scores[at, :-1], numbers[at, :-1] = again.scores, again.numbers
+    return _Best(scores[:, :-1], numbers[:, :-1])
 
 
 def _exactly(part: Part, among: Bitmap, count: int, queries: "Matrix", top_k: int) -> _Best:
