@@ -26,8 +26,8 @@ from tests.report import Target, at_least, at_most, report
 from tests.system.platform import Client, Platform
 
 _TASK_MS = 300
-# A third of the kills take whoever holds a task, and often before anything has started again and ended what it held:
-# 1.4 to 3.2 % were given up in six runs on two busy cores.
+# A third of the kills take whoever holds a task. Where the machine has nothing else to do, no task meets five of them;
+# where it is so busy that the next kill comes before anything has ended, up to 3.2 % did.
 _GIVEN_UP = 0.05
 
 
