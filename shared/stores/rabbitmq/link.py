@@ -158,18 +158,20 @@ async def deliveries(channel: AbstractChannel, queue_name: str) -> AsyncIterator
     channel.close_callbacks.add(lambda *_: received.put_nowait(None))
     with translated():
         queue = await channel.get_queue(queue_name, ensure=False)
+        # A queue that is deleted takes its consumers with it; whoever makes it again does not bring them back.
+        (await channel.get_underlay_channel()).on_consumer_cancel_callbacks.add(lambda _: received.put_nowait(None))
         await queue.consume(received.put)
     while True:
         try:
             async with asyncio.timeout(_LOOK_S):
                 message = await received.get()
         except TimeoutError:
-            # The driver does not say that a queue was deleted under its consumer.
+            # A broker that lost its queues with its memory says nothing.
             with translated():
                 await channel.declare_queue(queue_name, passive=True)
             continue
         if message is None:
-            raise Unavailable("the connection to RabbitMQ has ended")
+            raise Unavailable("the connection to RabbitMQ has ended, or the queue is gone")
         yield message
 
 
