@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 
 import aio_pika
 from aio_pika.abc import AbstractChannel
-from aio_pika.exceptions import ChannelNotFoundEntity
+from aio_pika.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
 
 from events.topology import AGENTS, TASK_QUEUE, wake_up_key
 from tests.chaos._cluster import Cluster, Shape
@@ -79,12 +79,11 @@ async def _binding_gone(here: Cluster, load: Load) -> dict[str, Target]:
 async def _queue_otherwise(here: Cluster, load: Load) -> dict[str, Target]:
     """Of those that hear wake-ups two are started anew, as a rollout would, and one goes on."""
     said, before = {name: len(here.log(name)) for name in _LISTENERS}, len(load.ids)
+    await _declared_otherwise(here)
+    ended = [here.kill("worker", which=0), here.kill("connector")]
+    refusals = [await _told_s(here, name, _OTHERWISE, since=said[name]) for name in ("worker-0", "connector")]
+    meanwhile = len(load.ids) - before
     async with _channel(here) as channel:
-        await channel.queue_delete(TASK_QUEUE)
-        await channel.declare_queue(TASK_QUEUE, durable=True, arguments={"x-message-ttl": 1})
-        ended = [here.kill("worker", which=0), here.kill("connector")]
-        refusals = [await _told_s(here, name, _OTHERWISE, since=said[name]) for name in ("worker-0", "connector")]
-        meanwhile = len(load.ids) - before
         await channel.queue_delete(TASK_QUEUE)
     back_s = await _heard_s(here)
     return {
@@ -93,6 +92,18 @@ async def _queue_otherwise(here: Cluster, load: Load) -> dict[str, Target]:
         "another queue: accepted meanwhile": at_least(meanwhile, 1),
         "another queue: s until all hear again": at_most(back_s, _BACK_S),
     }
+
+
+async def _declared_otherwise(here: Cluster) -> None:
+    """Whoever listened makes it again as it was: until this one is there first."""
+    while True:
+        async with _channel(here) as channel:
+            await channel.queue_delete(TASK_QUEUE)
+            try:
+                await channel.declare_queue(TASK_QUEUE, durable=True, arguments={"x-message-ttl": 1})
+            except ChannelPreconditionFailed:
+                continue
+            return
 
 
 async def faults(here: Cluster, load: Load) -> dict[str, Target]:

@@ -46,6 +46,8 @@ DEPENDS = {
     "create_schedule": "a time that comes, and parameters of the tool",
     "execute_task": "parameters are those of the tool",
     "list_dead_letters": "a cursor is one of ours",
+    "list_aliases": "a cursor is one of ours",
+    "list_collections": "a cursor is one of ours",
     "list_documents": "a cursor is one of ours",
     "list_schedules": "a cursor is one of ours",
     "list_tasks": "a cursor is one of ours",
