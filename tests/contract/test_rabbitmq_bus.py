@@ -13,7 +13,7 @@ import pytest
 from aio_pika.abc import AbstractChannel
 
 from events.base import Envelope, Event
-from events.topology import DEAD_EVENTS, Topology, queue_of
+from events.topology import CONSUMERS, DEAD_EVENTS, Topology, queue_of
 from shared.config import Settings
 from shared.errors import Unavailable
 from shared.ports.bus import Bus, WakeUp
@@ -154,9 +154,12 @@ class _Host:
         added = f'rabbit_vhost:add({host}, <<"tests">>), rabbit_auth_backend_internal:set_permissions({rights}).'
         await asyncio.to_thread(self.broker.evaluate, added)
 
-    async def has_queue_of(self, consumer: str) -> bool:
+    async def carries_to(self, consumer: str) -> bool:
+        """Its queue is bound: before that, what is sent to it goes nowhere."""
+        named = f'rabbit_misc:r(<<"{self.name}">>, exchange, <<"{CONSUMERS}">>)'
         queue = f'rabbit_misc:r(<<"{self.name}">>, queue, <<"{queue_of(consumer)}">>)'
-        return await asyncio.to_thread(self.broker.evaluate, f"rabbit_amqqueue:exists({queue}).") == "true"
+        bound = f"rabbit_binding:list_for_source_and_destination({named}, {queue}) =/= []."
+        return await asyncio.to_thread(self.broker.evaluate, bound) == "true"
 
     async def take(self, consumer: str, *, lost: int = 0, dead: int = 0) -> None:
         """From the head of its queue: so many without a trace, and the next ones as a broker does that gives up."""
@@ -177,7 +180,7 @@ async def _registered(replica: _Replica) -> bool:
 
 
 async def _ready(replica: _Replica, host: _Host) -> None:
-    while not (await _registered(replica) and await host.has_queue_of("listener")):
+    while not (await _registered(replica) and await host.carries_to("listener")):
         await asyncio.sleep(0.02)
 
 
