@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 import aio_pika
 import pytest
 from aio_pika.abc import AbstractChannel
+from aiormq.channel import Channel
 
 from events.base import Envelope, Event
-from events.topology import CONSUMERS, DEAD_EVENTS, Topology, queue_of
+from events.topology import CONSUMERS, DEAD_EVENTS, TASK_QUEUE, Topology, queue_of
 from shared.config import Settings
 from shared.errors import Unavailable
 from shared.ports.bus import Bus, WakeUp
@@ -21,8 +22,8 @@ from shared.ports.upkeep import Upkeep
 from shared.stores.postgres.database import Database
 from shared.stores.postgres.outbox import record_event
 from shared.stores.rabbitmq import bus as rabbitmq_bus
-from shared.stores.rabbitmq import relay
-from shared.stores.rabbitmq.link import declare
+from shared.stores.rabbitmq import link, relay
+from shared.stores.rabbitmq.link import Link, declare, deliveries
 from shared.wiring import Ports
 from tests.contract.bus import *  # noqa: F403
 from tests.contract.bus import Consuming, Fell, Heard, OpenBus, Rang
@@ -302,21 +303,28 @@ def test_what_is_carried_while_a_consumer_starts_for_the_first_time_reaches_it(
     _play(open_replica, scenario)
 
 
+async def _heard_after_the_broker_took(
+    replica: _Replica, host: _Host, *, of: int, lost: int = 0, dead: int = 0
+) -> Heard:
+    heard = Heard()
+    async with Consuming() as consuming:
+        consuming.start(replica, heard)
+        await _ready(replica, host)
+    await replica.happen(*(Rang(number=n) for n in range(of)))
+    await replica.carry()
+    await host.take("listener", lost=lost, dead=dead)
+    await replica.bus.make_up()
+    async with Consuming() as consuming:
+        consuming.start(replica, heard)
+        await heard.until(lambda numbers: of - 1 in numbers)
+    return heard
+
+
 def test_what_the_broker_took_from_a_consumer_is_a_dead_letter_and_not_handled(
     open_replica: OpenReplica, host: _Host
 ) -> None:
     async def scenario(replica: _Replica) -> None:
-        heard = Heard()
-        async with Consuming() as consuming:
-            consuming.start(replica, heard)
-            await _ready(replica, host)
-        await replica.happen(*(Rang(number=n) for n in range(4)))
-        await replica.carry()
-        await host.take("listener", dead=2)
-        await replica.bus.make_up()
-        async with Consuming() as consuming:
-            consuming.start(replica, heard)
-            await heard.until(lambda numbers: 3 in numbers)
+        heard = await _heard_after_the_broker_took(replica, host, of=4, dead=2)
         assert heard.numbers == [2, 3]
         letters = await replica.dead_letters()
         assert [(letter["reason"], letter["event"]["data"]) for letter in letters] == [
@@ -331,18 +339,27 @@ def test_what_the_broker_took_behind_what_it_lost_is_handled_in_its_turn(
     open_replica: OpenReplica, host: _Host
 ) -> None:
     async def scenario(replica: _Replica) -> None:
-        heard = Heard()
-        async with Consuming() as consuming:
-            consuming.start(replica, heard)
-            await _ready(replica, host)
-        await replica.happen(*(Rang(number=n) for n in range(3)))
-        await replica.carry()
-        await host.take("listener", lost=1, dead=1)
-        await replica.bus.make_up()
-        async with Consuming() as consuming:
-            consuming.start(replica, heard)
-            await heard.until(lambda numbers: 2 in numbers)
+        heard = await _heard_after_the_broker_took(replica, host, of=3, lost=1, dead=1)
         assert heard.numbers == [0, 1, 2]
         assert await replica.dead_letters() == []
+
+    _play(open_replica, scenario)
+
+
+def test_whoever_the_broker_forgot_without_a_word_hears_again(
+    open_replica: OpenReplica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "_LOOK_S", 0.1)
+
+    async def scenario(replica: _Replica) -> None:
+        async with (await replica.ports.open(Link)).channel(prefetch=1) as channel:
+            first = asyncio.ensure_future(anext(deliveries(channel, TASK_QUEUE)))
+            underlay = await channel.get_underlay_channel()
+            assert isinstance(underlay, Channel)
+            while not underlay.consumers:
+                await asyncio.sleep(0.01)
+            await underlay.basic_cancel(next(iter(underlay.consumers)))
+            await replica.bus.wake([WakeUp("echo", 1)])
+            await (await first).ack()
 
     _play(open_replica, scenario)

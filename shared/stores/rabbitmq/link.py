@@ -160,15 +160,17 @@ async def deliveries(channel: AbstractChannel, queue_name: str) -> AsyncIterator
         queue = await channel.get_queue(queue_name, ensure=False)
         # A queue that is deleted takes its consumers with it; whoever makes it again does not bring them back.
         (await channel.get_underlay_channel()).on_consumer_cancel_callbacks.add(lambda _: received.put_nowait(None))
-        await queue.consume(received.put)
+        consumer = await queue.consume(received.put)
     while True:
         try:
             async with asyncio.timeout(_LOOK_S):
                 message = await received.get()
         except TimeoutError:
-            # A broker that lost its queues with its memory says nothing.
+            # A broker that lost its queues with its memory says nothing, and one whose queue was deleted and made again
+            # may have forgotten who consumed it without a word: only whoever consumes anew knows.
             with translated():
-                await channel.declare_queue(queue_name, passive=True)
+                await queue.cancel(consumer)
+                consumer = await queue.consume(received.put)
             continue
         if message is None:
             raise Unavailable("the connection to RabbitMQ has ended, or the queue is gone")
