@@ -9,6 +9,7 @@ import pytest
 from tests.chaos import storm
 from tests.chaos._seeds import Asked, asked, keep_worst, schedule
 from tests.chaos._strace import Point, points_of, strace, was_struck
+from tests.chaos.bindings import bindings
 from tests.chaos.confirms import confirms
 from tests.chaos.partition import partition
 from tests.chaos.poison import poison
@@ -65,6 +66,11 @@ def test_wake_ups_that_come_five_times_at_once_leave_one_effect() -> None:
 
 def test_a_restart_in_good_order_takes_no_task_and_fails_no_call_twice() -> None:
     targets = asyncio.run(asyncio.wait_for(rolling([1], ("worker", "gateway")), 170))
+    assert _broken(targets) == {}
+
+
+def test_a_topology_that_is_otherwise_is_told_and_loses_nothing() -> None:
+    targets = asyncio.run(asyncio.wait_for(bindings(), 170))
     assert _broken(targets) == {}
 
 
