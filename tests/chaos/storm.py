@@ -172,6 +172,9 @@ async def run(seeds: Sequence[int], *, tasks: int, seconds: float) -> Worst:
             for seed in seeds:
                 share_s = max(clock.share(), _LEAST_S)
                 least_s = min(least_s, share_s)
+                # All seeds may take longer than an access token lives.
+                await here.answering("gateway")
+                await client.login()
                 accepted, struck, told = await storm(here, client, outside, seed=seed, tasks=tasks, seconds=share_s)
                 ids += accepted
                 kills += struck
