@@ -21,3 +21,20 @@ def cursor_values(cursor: str) -> tuple[datetime, UUID]:
         return moment.astimezone(UTC), UUID(row_id)
     except (ValueError, OverflowError):
         raise Invalid("this cursor is none of ours") from None
+
+
+def cursor_of_name(name: str) -> str:
+    return base64url.written(name.encode())
+
+
+def name_before(cursor: str | None) -> str:
+    """The name to go on after, "" from the start. Raises Invalid for what `cursor_of_name` cannot have made."""
+    if cursor is None:
+        return ""
+    try:
+        name = base64url.read(cursor).decode("ascii")
+    except ValueError:
+        name = ""
+    if not name or not name.isprintable():
+        raise Invalid("this cursor is none of ours")
+    return name

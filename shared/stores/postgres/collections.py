@@ -6,8 +6,8 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
-from shared import base64url
-from shared.errors import Conflict, Invalid, NotFound
+from shared.errors import Conflict, NotFound
+from shared.paging import cursor_of_name, name_before
 from shared.ports.vector_engine import Backend, Metric
 from shared.ports.vectors import MOST_ALIASES, MOST_COLLECTIONS, Alias, AliasList, Collection, CollectionList, Kept
 from shared.stores.postgres.database import Connection, Database
@@ -74,8 +74,8 @@ class PostgresCollections:
         return _collection(row)
 
     async def list(self, user_id: UUID, *, limit: int, cursor: str | None) -> CollectionList:
-        rows = await self._database.fetch(_LIST, user_id, _after(cursor), limit + 1)
-        more = _cursor(rows[limit - 1]["name"]) if len(rows) > limit else None
+        rows = await self._database.fetch(_LIST, user_id, name_before(cursor), limit + 1)
+        more = cursor_of_name(rows[limit - 1]["name"]) if len(rows) > limit else None
         return CollectionList(collections=[_collection(row) for row in rows[:limit]], next_cursor=more)
 
     async def get(self, user_id: UUID, name: str) -> Collection:
@@ -123,8 +123,8 @@ class PostgresCollections:
         return Alias(alias=alias, collection=collection.name)
 
     async def aliases(self, user_id: UUID, *, limit: int, cursor: str | None) -> AliasList:
-        rows = await self._database.fetch(_ALIASES, user_id, _after(cursor), limit + 1)
-        more = _cursor(rows[limit - 1]["alias"]) if len(rows) > limit else None
+        rows = await self._database.fetch(_ALIASES, user_id, name_before(cursor), limit + 1)
+        more = cursor_of_name(rows[limit - 1]["alias"]) if len(rows) > limit else None
         return AliasList(aliases=[_alias(row) for row in rows[:limit]], next_cursor=more)
 
     async def alias(self, user_id: UUID, alias: str) -> Alias | None:
@@ -149,23 +149,6 @@ def kept(row: asyncpg.Record | None, name: str) -> Kept:
 
 def _no_collection(name: str) -> NotFound:
     return NotFound(f"no collection {name[:200]!r}")
-
-
-def _cursor(name: str) -> str:
-    return base64url.written(name.encode())
-
-
-def _after(cursor: str | None) -> str:
-    """Raises Invalid for a cursor that is none of ours."""
-    if cursor is None:
-        return ""
-    try:
-        name = base64url.read(cursor).decode("ascii")
-    except ValueError:
-        name = ""
-    if not name or not name.isprintable():
-        raise Invalid("this cursor is none of ours")
-    return name
 
 
 async def _in_turn(connection: Connection, user_id: UUID) -> None:

@@ -6,9 +6,10 @@ from uuid import UUID
 
 from events.base import Event
 from events.mcp_servers import McpServerAdded, McpServerApproved, McpServerChanged, McpServerRemoved
-from shared import base64url, strict_json
+from shared import strict_json
 from shared.crypto import Codec
-from shared.errors import Conflict, Invalid, NotFound
+from shared.errors import Conflict, NotFound
+from shared.paging import cursor_of_name, name_before
 from shared.ports.mcp_servers import (
     Contact,
     Listing,
@@ -100,12 +101,13 @@ class PostgresMcpServers:
         return self._server(row, await self._database.fetch(_TOOLS, [name])) if row else None
 
     async def list(self, *, limit: int, cursor: str | None) -> McpServerList:
-        after = _after(cursor) if cursor else ""
+        after = name_before(cursor)
         query = 'SELECT * FROM mcp_servers WHERE name COLLATE "C" > $1 ORDER BY name COLLATE "C" LIMIT $2'
         rows = await self._database.fetch(query, after, limit + 1)
         tools = await self._database.fetch(_TOOLS, [row["name"] for row in rows[:limit]])
         servers = [self._server(row, [t for t in tools if t["server"] == row["name"]]) for row in rows[:limit]]
-        return McpServerList(servers=servers, next_cursor=_cursor(servers[-1].name) if len(rows) > limit else None)
+        more = cursor_of_name(servers[-1].name) if len(rows) > limit else None
+        return McpServerList(servers=servers, next_cursor=more)
 
     async def remove(self, name: str, *, actor: UUID) -> bool:
         async with self._database.transaction() as connection:
@@ -227,21 +229,6 @@ class PostgresMcpServers:
         listed = [OutsideTool.model_validate({**tool, "digest": tool["digest"].hex()}) for tool in tools]
         held = {"url": contact.url, "headers": sorted(contact.headers), "status": status, "tools": listed}
         return McpServer.model_validate({**row, **held})
-
-
-def _cursor(name: str) -> str:
-    return base64url.written(name.encode())
-
-
-def _after(cursor: str) -> str:
-    """Raises Invalid for a cursor that is none of ours."""
-    try:
-        name = base64url.read(cursor).decode("ascii")
-    except ValueError:
-        name = ""
-    if not name or not name.isprintable():
-        raise Invalid("this cursor is none of ours")
-    return name
 
 
 async def _record(connection: Connection, actor: UUID | None, action: str, on: str, *, done: bool = True) -> None:
