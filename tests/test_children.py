@@ -8,7 +8,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -363,18 +363,7 @@ def test_a_connection_that_was_ended_while_its_child_stood_idle_fails_no_task(
         try:
             held = []
             for _ in range(4):
-                task = Claimed(
-                    user_id=user_id,
-                    id=uuid4(),
-                    agent="everything",
-                    tool="ledger",
-                    parameters={},
-                    timeout_ms=20_000,
-                    attempt=1,
-                    max_attempts=3,
-                    losses=1,
-                    fence=2,
-                )
+                task = replace(_task(spec), user_id=user_id)
                 outcome = await children.run(spec, task, RunContext(user_id, task.id, 1), timeout_s=20, alone=True)
                 assert outcome.error is None
                 (pid,) = await outside.fetchval(writers)
