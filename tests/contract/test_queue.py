@@ -918,6 +918,20 @@ def test_full_queues_refuse_and_take_again_once_they_are_shorter(settings: Setti
     play(bounded, scenario)
 
 
+def test_a_burst_is_refused_though_nobody_has_counted_it_yet(settings: Settings) -> None:
+    bounded = replace(settings, max_queued_per_user=20)
+
+    async def scenario(here: House) -> None:
+        await here.tasks.accept([new() for _ in range(18)])
+        with pytest.raises(RateLimited):
+            await here.tasks.accept([new() for _ in range(3)])
+        assert await here.accept(agent="other")
+        assert await here.accept(user=BOB)
+        assert await here.tasks.accept([new() for _ in range(2)])
+
+    play(bounded, scenario)
+
+
 def test_a_request_that_is_refused_is_refused_whole(settings: Settings) -> None:
     bounded = replace(settings, max_queued_per_agent=20)
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any, Self
@@ -24,6 +24,7 @@ from shared.stores.postgres.queue import open_column, seal_column
 from shared.strict_json import Json
 
 _POLL_S = 1.0
+_DEPTHS_S = 1.0
 _COLUMNS = """e.id, e.agent_type, e.task_id, e.status, e.priority, e.timeout_ms, e.input_data, e.output_data, e.error,
     e.attempt, e.max_attempts, e.losses, e.retry_of, e.created_at, e.started_at, e.finished_at, e.expires_at,
     p.percent, p.message"""
@@ -110,16 +111,17 @@ class PostgresTasks:
             [" ".join(sorted(new.dialogue.kinds)) or None for _, new in rows],
             [questions.sealed_dialogue(self._codec, task_id, new.dialogue) for task_id, new in rows],
         )
-        return {row["id"] for row in inserted}
+        written = {row["id"] for row in inserted}
+        self._depths.grow(new for task_id, new in rows if task_id in written)
+        return written
 
     async def refusal(self, request: Sequence[NewTask]) -> Exception | None:
-        """Queues are bounded by the keeper's count of a moment ago, so a burst may pass by a little."""
-        depths = await self._depths.read()
+        """A bound may be passed: the keeper's counts may miss what was accepted just before they were read."""
+        await self._depths.read()
         for new in request:
-            own, agent = depths.get((new.agent, new.user_id), 0), depths.get((new.agent, None), 0)
             for queued, limit in (
-                (own, self._settings.max_queued_per_user),
-                (agent, self._settings.max_queued_per_agent),
+                (self._depths.of(new.agent, new.user_id), self._settings.max_queued_per_user),
+                (self._depths.of(new.agent, None), self._settings.max_queued_per_agent),
             ):
                 if queued + len(request) > limit:
                     return RateLimited("too many tasks are waiting", limit=limit, retry_after=5)
@@ -282,17 +284,27 @@ async def _set_within(event: asyncio.Event, seconds: float) -> None:
 
 
 class _Depths:
-    """The keeper's counts, read once a second at most."""
+    """The keeper's counts, read once a second at most, and what was accepted here since they were read."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._read_at = float("-inf")
         self._counts: dict[tuple[str, UUID | None], int] = {}
+        self._since: Counter[tuple[str, UUID | None]] = Counter()
 
-    async def read(self) -> dict[tuple[str, UUID | None], int]:
+    async def read(self) -> None:
         now = asyncio.get_running_loop().time()
-        if now - self._read_at >= 1.0:
+        if now - self._read_at >= _DEPTHS_S:
             self._read_at = now
             rows = await self._database.fetch("SELECT agent_type, owner, queued FROM queue_depths")
             self._counts = {(row["agent_type"], row["owner"]): row["queued"] for row in rows}
-        return self._counts
+            self._since.clear()
+
+    def grow(self, accepted: Iterable[NewTask]) -> None:
+        for new in accepted:
+            self._since[new.agent, new.user_id] += 1
+            self._since[new.agent, None] += 1
+
+    def of(self, agent: str, owner: UUID | None) -> int:
+        """None: of all users."""
+        return self._counts.get((agent, owner), 0) + self._since[agent, owner]
