@@ -296,9 +296,11 @@ class _Depths:
         now = asyncio.get_running_loop().time()
         if now - self._read_at >= _DEPTHS_S:
             self._read_at = now
+            before = self._since.copy()
             rows = await self._database.fetch("SELECT agent_type, owner, queued FROM queue_depths")
             self._counts = {(row["agent_type"], row["owner"]): row["queued"] for row in rows}
-            self._since.clear()
+            # Others went on accepting meanwhile.
+            self._since -= before
 
     def grow(self, accepted: Iterable[NewTask]) -> None:
         for new in accepted:
