@@ -22,6 +22,7 @@ from shared.ports.tasks import TERMINAL, Claimed, NewTask, Outcome, Queue, Statu
 from shared.ports.upkeep import Upkeep
 from shared.stores.postgres import questions
 from shared.stores.postgres import queue_sql as sql
+from shared.stores.postgres import tasks as postgres_tasks
 from shared.stores.postgres.database import Database, connect
 from shared.stores.postgres.upkeep import _NUMBER
 from shared.strict_json import Json
@@ -918,7 +919,11 @@ def test_full_queues_refuse_and_take_again_once_they_are_shorter(settings: Setti
     play(bounded, scenario)
 
 
-def test_a_burst_is_refused_though_nobody_has_counted_it_yet(settings: Settings) -> None:
+def test_a_burst_is_refused_though_nobody_has_counted_it_yet(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # All of it is one burst, however slow the machine.
+    monkeypatch.setattr(postgres_tasks, "_DEPTHS_S", 60.0)
     bounded = replace(settings, max_queued_per_user=20)
 
     async def scenario(here: House) -> None:
